@@ -1,0 +1,1 @@
+pub struct Etcd; pub struct EtcdOptions;

@@ -1,0 +1,24 @@
+//! What every process of Shanty stands on: coordination, drivers, tasks, configuration, telemetry.
+//!
+//! | room | holds |
+//! |---|---|
+//! | [`clock`] | monotonic and wall time, once for all |
+//! | [`coord`] | leases, transactions and watches: etcd or memory |
+//! | [`driver`] | the worker-side code of a kind, and the world it sees |
+//! | [`wire`] | protobuf ⇄ model |
+//! | [`config`] | defaults < file < environment < flags, with the origin of each value |
+//! | [`task`] | the only spawn |
+//! | [`telemetry`] | logging |
+//! | [`signal`] | SIGTERM and SIGINT |
+//! | [`backoff`] | how long to wait before trying again |
+#![warn(missing_docs)]
+
+pub mod backoff;
+pub mod clock;
+pub mod config;
+pub mod coord;
+pub mod driver;
+pub mod signal;
+pub mod task;
+pub mod telemetry;
+pub mod wire;

@@ -1,0 +1,5 @@
+//! Election: who leads, and the proof of it.
+
+mod mandate;
+
+pub use mandate::{Authority, Mandate};

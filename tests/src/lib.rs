@@ -3,7 +3,11 @@
 //! | room | holds |
 //! |---|---|
 //! | [`house`] | the walls of the source tree as rules |
+//! | [`patience`] | waits for a condition, never for a time |
+//! | [`skip`] | says what could not be tested |
 //!
 //! Tests are in `tests/tests`, one binary per area; `tests/run` installs what they need and runs all.
 
 pub mod house;
+pub mod patience;
+pub mod skip;

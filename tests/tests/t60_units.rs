@@ -1,0 +1,108 @@
+//! The systemd units as systemd itself judges them: no unknown word, little exposed, time enough to drain.
+//!
+//! In: `deploy/systemd`, `systemd-analyze`. Out: what systemd said. Never: starts a unit (`t61_systemd.rs`).
+
+use shanty_tests::skip;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn units() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/systemd")
+}
+
+/// A folder with copies of the units that start a program which every machine has, and an instance `w1` of
+/// the templates.
+fn copies() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    for entry in std::fs::read_dir(units()).expect("deploy/systemd") {
+        let path = entry.expect("entry").path();
+        let name = path.file_name().and_then(|name| name.to_str()).expect("utf-8").to_owned();
+        if !name.ends_with(".service") && !name.ends_with(".target") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).expect("utf-8");
+        let lines: Vec<String> = text
+            .lines()
+            .map(|line| match line.strip_prefix("ExecStart=").and_then(|command| command.split_once(' ')) {
+                Some((_, arguments)) => format!("ExecStart=/bin/true {arguments}"),
+                None => line.to_owned(),
+            })
+            .collect();
+        std::fs::write(folder.path().join(name.replace("@.", "@w1.")), lines.join("\n")).expect("written");
+    }
+    folder
+}
+
+/// What `systemd-analyze verify` says about a unit.
+fn verify(unit: &Path) -> String {
+    let output = Command::new("systemd-analyze")
+        .args(["verify", "--man=no", "--recursive-errors=no"])
+        .arg(unit)
+        .output()
+        .expect("systemd-analyze");
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    // The machine's own units are not judged here.
+    let name = unit.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let ours: Vec<&str> = said.lines().filter(|line| line.contains(name)).collect();
+    if output.status.success() { ours.join("\n") } else { format!("{}: {said}", output.status) }
+}
+
+#[test]
+fn systemd_finds_nothing_to_say_about_the_units() {
+    if skip::program("systemd-analyze", "systemd").is_none() {
+        return;
+    }
+    let folder = copies();
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder.path()).expect("folder") {
+        let path = entry.expect("entry").path();
+        let said = verify(&path);
+        assert!(said.is_empty(), "{said}");
+        seen += 1;
+    }
+    assert!(seen >= 5, "only {seen} units");
+}
+
+#[test]
+fn a_misspelt_word_would_be_found() {
+    if skip::program("systemd-analyze", "systemd").is_none() {
+        return;
+    }
+    let folder = copies();
+    let unit = folder.path().join("shanty-master.service");
+    let text = std::fs::read_to_string(&unit).expect("utf-8").replace("WatchdogSec=", "WatchdogSecs=");
+    std::fs::write(&unit, text).expect("written");
+    assert!(verify(&unit).contains("WatchdogSecs"), "{}", verify(&unit));
+}
+
+#[test]
+fn a_service_can_reach_little_of_the_machine() {
+    if skip::program("systemd-analyze", "systemd").is_none() {
+        return;
+    }
+    let folder = copies();
+    for unit in ["shanty-master", "shanty-worker", "shanty-worker@w1", "shanty-sentinel"] {
+        // The threshold is in tenths: 3.0 of 10.
+        let output = Command::new("systemd-analyze")
+            .args(["security", "--no-pager", "--offline=yes", "--threshold=30"])
+            .arg(folder.path().join(format!("{unit}.service")))
+            .output()
+            .expect("systemd-analyze");
+        assert!(output.status.success(), "{unit}: {}", String::from_utf8_lossy(&output.stdout));
+    }
+}
+
+#[test]
+fn the_template_is_the_plain_worker_with_a_name() {
+    let read = |name: &str| std::fs::read_to_string(units().join(name)).expect("unit");
+    let settings = |text: &str| -> Vec<String> {
+        text.lines()
+            .filter(|line| !line.starts_with('#') && !line.is_empty())
+            .map(|line| {
+                line.replace(" --node %i", "").replace("shanty/worker-%i", "shanty/worker").replace(" %i", "")
+            })
+            .collect()
+    };
+    assert_eq!(settings(&read("shanty-worker@.service")), settings(&read("shanty-worker.service")));
+}

@@ -72,7 +72,11 @@ impl Latencies {
     /// The time in milliseconds below or at which `quantile` (0 to 1) of the counted ones lie; 0 when empty.
     #[must_use]
     pub fn quantile_ms(&self, quantile: f64) -> f64 {
-        if self.count() == 0 { 0.0 } else { self.histogram.value_at_quantile(quantile).min(self.histogram.max()) as f64 / 1000.0 }
+        if self.count() == 0 {
+            0.0
+        } else {
+            self.histogram.value_at_quantile(quantile).min(self.histogram.max()) as f64 / 1000.0
+        }
     }
 
     /// Smallest, milliseconds; 0 when empty.
@@ -95,7 +99,9 @@ impl Latencies {
 
     /// Buckets in use with their counts, lowest first: for exact comparisons.
     pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        self.histogram.iter_recorded().map(|step| (step.value_iterated_to(), step.count_since_last_iteration()))
+        self.histogram
+            .iter_recorded()
+            .map(|step| (step.value_iterated_to(), step.count_since_last_iteration()))
     }
 }
 

@@ -133,7 +133,8 @@ impl FromStr for RunId {
     /// Takes `nightly.17` and `runs/nightly.17`.
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let bare = text.strip_prefix("runs/").unwrap_or(text);
-        let invalid = || InvalidId { text: text.to_owned(), what: "a run: {job}.{n}, for example nightly.17" };
+        let invalid =
+            || InvalidId { text: text.to_owned(), what: "a run: {job}.{n}, for example nightly.17" };
         let (job, number) = bare.rsplit_once('.').ok_or_else(invalid)?;
         let number = number.parse().ok().filter(|n| *n > 0).ok_or_else(invalid)?;
         Ok(RunId { job: job.parse().map_err(|_| invalid())?, number })
@@ -169,7 +170,8 @@ impl fmt::Display for ShardId {
 impl FromStr for ShardId {
     type Err = InvalidId;
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let invalid = || InvalidId { text: text.to_owned(), what: "a shard: {job}.{n}/{i}, for example nightly.17/3" };
+        let invalid =
+            || InvalidId { text: text.to_owned(), what: "a shard: {job}.{n}/{i}, for example nightly.17/3" };
         let (run, index) = text.rsplit_once('/').ok_or_else(invalid)?;
         Ok(ShardId { run: run.parse().map_err(|_| invalid())?, index: index.parse().map_err(|_| invalid())? })
     }
@@ -196,8 +198,10 @@ impl fmt::Display for AttemptId {
 impl FromStr for AttemptId {
     type Err = InvalidId;
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let invalid =
-            || InvalidId { text: text.to_owned(), what: "an attempt: {job}.{n}/{i}#{k}, for example nightly.17/3#2" };
+        let invalid = || InvalidId {
+            text: text.to_owned(),
+            what: "an attempt: {job}.{n}/{i}#{k}, for example nightly.17/3#2",
+        };
         let (shard, number) = text.rsplit_once('#').ok_or_else(invalid)?;
         let number = number.parse().ok().filter(|n| *n > 0).ok_or_else(invalid)?;
         Ok(AttemptId { shard: shard.parse().map_err(|_| invalid())?, number })

@@ -61,7 +61,8 @@ impl Pitch {
             Pitch::Ramp { from_milli, to_milli, len_ns } => {
                 // r0·dt + (r1 − r0)·dt² / 2L, kept positive whichever way the ramp goes. dt ≤ L ≤ 2⁵³ ns and
                 // rates ≤ 2⁴³, so the products stay below 2¹²⁷ once divided early by L.
-                let (from, to, len) = (u128::from(from_milli), u128::from(to_milli), u128::from(len_ns.max(1)));
+                let (from, to, len) =
+                    (u128::from(from_milli), u128::from(to_milli), u128::from(len_ns.max(1)));
                 if to >= from {
                     from * dt + mul_div((to - from) * dt, dt, 2 * len)
                 } else {
@@ -207,7 +208,11 @@ impl Schedule {
         let limit = until.saturating_sub(piece.from_ns);
         let dt = match piece.pitch {
             Pitch::Constant { rate_milli: 0 } => {
-                if wanted == 0 { 0 } else { return None }
+                if wanted == 0 {
+                    0
+                } else {
+                    return None;
+                }
             }
             Pitch::Constant { rate_milli } => match divide_up(wanted, rate_milli) {
                 Some(dt) => dt,
@@ -269,14 +274,10 @@ mod tests {
     #[test]
     fn fractional_rates_keep_their_period() {
         let schedule = constant(500, 10);
-        assert_eq!((0..6).map(|i| due(&schedule, i)).collect::<Vec<_>>(), [
-            Some(0),
-            Some(2 * SECOND),
-            Some(4 * SECOND),
-            Some(6 * SECOND),
-            Some(8 * SECOND),
-            None
-        ]);
+        assert_eq!(
+            (0..6).map(|i| due(&schedule, i)).collect::<Vec<_>>(),
+            [Some(0), Some(2 * SECOND), Some(4 * SECOND), Some(6 * SECOND), Some(8 * SECOND), None]
+        );
     }
 
     #[test]

@@ -134,7 +134,11 @@ impl RunState {
             (Planning, RunEvent::Began) | (Changing, RunEvent::ChangeApplied) => Ok(Running),
             (Running | Changing, RunEvent::ChangeSent) => Ok(Changing),
             (Submitted | Planning | Running | Changing, RunEvent::StopAsked) => Ok(Stopping),
-            (Submitted | Planning | Running | Changing | Stopping, RunEvent::Ended(end)) if end.is_terminal() => Ok(end),
+            (Submitted | Planning | Running | Changing | Stopping, RunEvent::Ended(end))
+                if end.is_terminal() =>
+            {
+                Ok(end)
+            }
             (state, event) => Err(Rejected { machine: "run", state: state.name(), event: event.name() }),
         }
     }

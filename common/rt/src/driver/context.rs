@@ -82,7 +82,8 @@ impl<K: Kind> AttemptContext<K> {
     pub fn directive(&self) -> Result<K::Directive, DriverError> {
         let directives = self.port.directives();
         let text = directives.borrow();
-        serde_json::from_str(&text).map_err(|error| DriverError::Permanent(format!("unreadable directive: {error}")))
+        serde_json::from_str(&text)
+            .map_err(|error| DriverError::Permanent(format!("unreadable directive: {error}")))
     }
 
     /// Wakes when the directive changes; read it with [`Self::directive`].

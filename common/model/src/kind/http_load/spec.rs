@@ -170,7 +170,10 @@ impl Spec {
     fn check_limits(&self, limits: &Limits, found: &mut Vec<Violation>) {
         let mut over_rate = |field: String, rate: f64| {
             if rate > limits.max_rate {
-                found.push(Violation::new(field, format!("must not be over the cluster's cap of {}/s", limits.max_rate)));
+                found.push(Violation::new(
+                    field,
+                    format!("must not be over the cluster's cap of {}/s", limits.max_rate),
+                ));
             }
         };
         if let Some(rate) = self.rate {
@@ -179,7 +182,9 @@ impl Spec {
         for (i, stage) in self.stages.iter().enumerate() {
             over_rate(format!("stages[{i}].rate"), stage.rate);
         }
-        for (field, connections) in [("connections", self.connections), ("max_connections", self.max_connections)] {
+        for (field, connections) in
+            [("connections", self.connections), ("max_connections", self.max_connections)]
+        {
             if connections.is_some_and(|n| n > limits.max_connections) {
                 let cap = limits.max_connections;
                 found.push(Violation::new(field, format!("must not be over the cluster's cap of {cap}")));
@@ -191,7 +196,8 @@ impl Spec {
             found.push(Violation::new("duration", message));
         }
         if self.stages.iter().map(|s| s.duration).fold(Duration::ZERO, Duration::saturating_add) > longest {
-            let message = format!("must not be longer together than the cluster's cap of {}s", limits.max_duration_s);
+            let message =
+                format!("must not be longer together than the cluster's cap of {}s", limits.max_duration_s);
             found.push(Violation::new("stages", message));
         }
     }
@@ -246,7 +252,10 @@ impl Spec {
             .ok()
             .filter(|m| m.as_str().bytes().all(|b| b.is_ascii_uppercase()) && *m != http::Method::CONNECT);
         if method.is_none() {
-            found.push(Violation::new("method", "must be an upper-case HTTP method such as GET or POST, not CONNECT"));
+            found.push(Violation::new(
+                "method",
+                "must be an upper-case HTTP method such as GET or POST, not CONNECT",
+            ));
         }
         method
     }
@@ -259,12 +268,16 @@ impl Spec {
         for (name, value) in &self.headers {
             let field = format!("headers[\"{name}\"]");
             match (http::HeaderName::from_bytes(name.as_bytes()), http::HeaderValue::from_str(value)) {
-                (Ok(name), Ok(_)) if name == http::header::TRANSFER_ENCODING || name == http::header::CONTENT_LENGTH => {
+                (Ok(name), Ok(_))
+                    if name == http::header::TRANSFER_ENCODING || name == http::header::CONTENT_LENGTH =>
+                {
                     found.push(Violation::new(field, "is set by the engine from the body"));
                 }
                 (Ok(name), Ok(value)) => headers.push((name, value)),
                 (Err(_), _) => found.push(Violation::new(field, "is not an HTTP header name")),
-                (_, Err(_)) => found.push(Violation::new(field, "the value must be visible ASCII without line breaks")),
+                (_, Err(_)) => {
+                    found.push(Violation::new(field, "the value must be visible ASCII without line breaks"))
+                }
             }
         }
         headers
@@ -292,7 +305,10 @@ impl Spec {
             found.push(Violation::new("max_connections", "must be at least 1"));
         }
         if self.connections.is_some() && self.max_connections.is_some() {
-            found.push(Violation::new("max_connections", "is for an open loop; a closed loop has connections"));
+            found.push(Violation::new(
+                "max_connections",
+                "is for an open loop; a closed loop has connections",
+            ));
         }
         let stages = self.settle_stages(found);
         match self.connections {
@@ -316,7 +332,11 @@ impl Spec {
             if !(rate.is_finite() && rate >= MIN_RATE) {
                 found.push(Violation::new("rate", format!("must be a number of at least {MIN_RATE}")));
             }
-            return vec![Stage { rate_milli: milli(rate), len_ns: self.duration.map_or(0, nanos), ramp: false }];
+            return vec![Stage {
+                rate_milli: milli(rate),
+                len_ns: self.duration.map_or(0, nanos),
+                ramp: false,
+            }];
         }
         if self.stages.len() > MAX_STAGES {
             found.push(Violation::new("stages", format!("at most {MAX_STAGES} are allowed")));
@@ -324,12 +344,19 @@ impl Spec {
         let mut stages = Vec::with_capacity(self.stages.len());
         for (i, stage) in self.stages.iter().enumerate() {
             if !(stage.rate.is_finite() && (stage.rate == 0.0 || stage.rate >= MIN_RATE)) {
-                found.push(Violation::new(format!("stages[{i}].rate"), format!("must be 0 or at least {MIN_RATE}")));
+                found.push(Violation::new(
+                    format!("stages[{i}].rate"),
+                    format!("must be 0 or at least {MIN_RATE}"),
+                ));
             }
             if stage.duration < Duration::from_millis(1) {
                 found.push(Violation::new(format!("stages[{i}].duration"), "must be at least 0.001s"));
             }
-            stages.push(Stage { rate_milli: milli(stage.rate), len_ns: nanos(stage.duration), ramp: stage.ramp });
+            stages.push(Stage {
+                rate_milli: milli(stage.rate),
+                len_ns: nanos(stage.duration),
+                ramp: stage.ramp,
+            });
         }
         stages
     }
@@ -361,7 +388,10 @@ impl Change {
             found.push(Violation::new("rate", format!("must be 0 or a number of at least {MIN_RATE}")));
         }
         if self.rate > limits.max_rate {
-            found.push(Violation::new("rate", format!("must not be over the cluster's cap of {}/s", limits.max_rate)));
+            found.push(Violation::new(
+                "rate",
+                format!("must not be over the cluster's cap of {}/s", limits.max_rate),
+            ));
         }
         found
     }
@@ -404,7 +434,6 @@ fn lenient() -> Limits {
     Limits { targets: super::TargetPolicy::allowing(&["0.0.0.0/0", "::/0"]).unwrap(), ..Limits::default() }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -426,12 +455,15 @@ mod tests {
     #[test]
     fn a_plain_spec_settles_with_its_defaults() {
         let settled = open().settle().unwrap();
-        assert_eq!(settled.url, Url {
-            host: "127.0.0.1".into(),
-            port: 8080,
-            authority: "127.0.0.1:8080".into(),
-            path: "/a?b=c".into()
-        });
+        assert_eq!(
+            settled.url,
+            Url {
+                host: "127.0.0.1".into(),
+                port: 8080,
+                authority: "127.0.0.1:8080".into(),
+                path: "/a?b=c".into()
+            }
+        );
         assert_eq!(settled.method, http::Method::GET);
         assert_eq!(settled.load.rate_at(0), 2000.0);
         assert_eq!(settled.load.end_ns(), 10_000_000_000);
@@ -444,25 +476,29 @@ mod tests {
         let spec = Spec {
             url: "ftp://x".into(),
             method: "get".into(),
-            headers: [("bad name".to_owned(), "v".to_owned()), ("content-length".to_owned(), "1".to_owned())].into(),
+            headers: [("bad name".to_owned(), "v".to_owned()), ("content-length".to_owned(), "1".to_owned())]
+                .into(),
             rate: Some(-1.0),
             connections: Some(0),
             timeout: Some(Duration::from_secs(61)),
             thresholds: vec!["p99<".into()],
             ..Spec::default()
         };
-        assert_eq!(fields(&spec), [
-            "url",
-            "method",
-            "headers[\"bad name\"]",
-            "headers[\"content-length\"]",
-            "rate",
-            "duration",
-            "rate",
-            "connections",
-            "timeout",
-            "thresholds[0]"
-        ]);
+        assert_eq!(
+            fields(&spec),
+            [
+                "url",
+                "method",
+                "headers[\"bad name\"]",
+                "headers[\"content-length\"]",
+                "rate",
+                "duration",
+                "rate",
+                "connections",
+                "timeout",
+                "thresholds[0]"
+            ]
+        );
     }
 
     #[test]
@@ -470,7 +506,9 @@ mod tests {
         assert_eq!(parse_url("http://[::1]:99").unwrap().host, "::1");
         assert_eq!(parse_url("http://localhost").unwrap().port, 80);
         assert_eq!(parse_url("http://h:1?x").unwrap().path, "/?x");
-        for bad in ["", "127.0.0.1:80", "http://", "http://a:b/", "http://u:p@h/", "https://h/", "http://h:0/"] {
+        for bad in
+            ["", "127.0.0.1:80", "http://", "http://a:b/", "http://u:p@h/", "https://h/", "http://h:0/"]
+        {
             assert!(parse_url(bad).is_err(), "{bad}");
         }
     }

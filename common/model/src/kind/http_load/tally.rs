@@ -123,7 +123,8 @@ impl Tally {
         second.sent += partial.sent;
         second.completed += partial.completed;
         second.errors += errors;
-        second.connect_errors += partial.errors.iter().filter(|(c, _)| c.is_connect()).map(|(_, n)| n).sum::<u64>();
+        second.connect_errors +=
+            partial.errors.iter().filter(|(c, _)| c.is_connect()).map(|(_, n)| n).sum::<u64>();
         second.refused += partial.errors.get(&ErrorClass::ConnectRefused).copied().unwrap_or(0);
         second.reporters += 1;
         second.response.merge(&partial.response);
@@ -247,7 +248,16 @@ impl Tally {
             let (worker, response, lateness) = by_node.entry(sums.node.clone()).or_insert_with(|| {
                 let empty = LatencySummary::default();
                 let node = sums.node.clone();
-                let worker = WorkerReport { node, sent: 0, completed: 0, errors: 0, lost: 0, response: empty, lateness: empty, was_lost: false };
+                let worker = WorkerReport {
+                    node,
+                    sent: 0,
+                    completed: 0,
+                    errors: 0,
+                    lost: 0,
+                    response: empty,
+                    lateness: empty,
+                    was_lost: false,
+                };
                 (worker, Latencies::new(), Latencies::new())
             });
             worker.sent += sums.sent;
@@ -304,7 +314,10 @@ fn verdict(report: &Report) -> Verdict {
         ));
     }
     if report.lost as f64 > scheduled * MOST_LOST {
-        return Verdict::Invalid(format!("workers lost: sent {} of {} scheduled{lost}", report.sent, report.scheduled));
+        return Verdict::Invalid(format!(
+            "workers lost: sent {} of {} scheduled{lost}",
+            report.sent, report.scheduled
+        ));
     }
     Verdict::Valid(format!(
         "sent {} of {} scheduled ({:.1}/s of {:.1}/s), lateness p99 {late:.3} ms{lost}",
@@ -380,7 +393,8 @@ mod tests {
         }
         tally.absorb(1, &node("b"), &second(0, 50, 0));
         tally.absorb(1, &node("b"), &second(1, 50, 0));
-        let report = tally.report(Closing { plan: &plan, until_ns: u64::MAX, lost_shards: &[(1, 2_300_000_000)] });
+        let report =
+            tally.report(Closing { plan: &plan, until_ns: u64::MAX, lost_shards: &[(1, 2_300_000_000)] });
         assert_eq!(report.lost, 15, "half of 30 arrivals between 2.0 s and 2.3 s");
         assert!(report.workers[1].was_lost && !report.workers[0].was_lost);
     }

@@ -31,7 +31,9 @@ enum Rule {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// No rule allows it.
-    #[error("{0} is neither loopback nor private; allow it by a rule in load.allow_targets on the workers and the master")]
+    #[error(
+        "{0} is neither loopback nor private; allow it by a rule in load.allow_targets on the workers and the master"
+    )]
     NotAllowed(IpAddr),
     /// No rule can allow it.
     #[error("{0} is a link-local, multicast, broadcast or unspecified address, which is never loaded")]
@@ -110,7 +112,11 @@ fn is_never(address: IpAddr) -> bool {
 }
 
 fn parse_rule(text: &str) -> Result<Rule, String> {
-    let invalid = || format!("`{text}` is no target rule: write a host name, *.suffix, an address or a range like 10.0.0.0/8");
+    let invalid = || {
+        format!(
+            "`{text}` is no target rule: write a host name, *.suffix, an address or a range like 10.0.0.0/8"
+        )
+    };
     if let Some(suffix) = text.strip_prefix("*.") {
         return if is_host(suffix) { Ok(Rule::Suffix(suffix.to_ascii_lowercase())) } else { Err(invalid()) };
     }
@@ -164,13 +170,16 @@ mod tests {
     #[test]
     fn home_is_allowed_and_the_world_needs_a_rule() {
         let policy = TargetPolicy::default();
-        for home in ["127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.9.9", "::1", "fd12::1", "::ffff:127.0.0.1"] {
+        for home in
+            ["127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.9.9", "::1", "fd12::1", "::ffff:127.0.0.1"]
+        {
             assert!(permits(&policy, "x", home), "{home}");
         }
         for world in ["93.184.216.34", "172.32.0.1", "2606:2800::1", "::ffff:8.8.8.8"] {
             assert!(!permits(&policy, "x", world), "{world}");
         }
-        let policy = TargetPolicy::allowing(&["93.184.216.0/24", "*.example.com", "shop.test", "2606::/16"]).unwrap();
+        let policy =
+            TargetPolicy::allowing(&["93.184.216.0/24", "*.example.com", "shop.test", "2606::/16"]).unwrap();
         assert!(permits(&policy, "x", "93.184.216.34"));
         assert!(!permits(&policy, "x", "93.184.217.34"));
         assert!(permits(&policy, "a.EXAMPLE.com", "1.2.3.4"));
@@ -183,7 +192,15 @@ mod tests {
     fn metadata_and_multicast_are_refused_whatever_the_rules() {
         let policy = TargetPolicy::allowing(&["0.0.0.0/0", "::/0"]).unwrap();
         assert!(permits(&policy, "x", "8.8.8.8"));
-        for never in ["169.254.169.254", "::ffff:169.254.169.254", "fe80::1", "224.0.0.1", "255.255.255.255", "0.0.0.0", "fd00:ec2::254"] {
+        for never in [
+            "169.254.169.254",
+            "::ffff:169.254.169.254",
+            "fe80::1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "0.0.0.0",
+            "fd00:ec2::254",
+        ] {
             assert_eq!(
                 policy.permits("x", never.parse().unwrap()),
                 Err(Refusal::Never(never.parse::<IpAddr>().unwrap().to_canonical()))

@@ -102,7 +102,8 @@ impl FromStr for Threshold {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Threshold, String> {
-        let form = || format!("`{text}` must be a metric, one of < <= > >=, and a number, for example p99_ms<50");
+        let form =
+            || format!("`{text}` must be a metric, one of < <= > >=, and a number, for example p99_ms<50");
         let at = text.find(['<', '>']).ok_or_else(form)?;
         let (name, rest) = text.split_at(at);
         let (comparison, number) = if let Some(number) = rest.strip_prefix("<=") {
@@ -118,7 +119,8 @@ impl FromStr for Threshold {
         if !bound.is_finite() {
             return Err(form());
         }
-        let metric = parse_metric(name.trim()).ok_or_else(|| format!("`{}` is unknown; {METRICS}", name.trim()))?;
+        let metric =
+            parse_metric(name.trim()).ok_or_else(|| format!("`{}` is unknown; {METRICS}", name.trim()))?;
         Ok(Threshold { text: text.to_owned(), metric, comparison, bound })
     }
 }

@@ -8,17 +8,23 @@
 
 pub mod conformance;
 mod etcd;
+mod keys;
 mod memory;
+mod node_info;
+mod register;
 
 pub use etcd::{Etcd, EtcdOptions};
+pub use keys::Keys;
 pub use memory::Memory;
+pub use node_info::{NodeInfo, Role};
+pub use register::Registration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use std::time::Duration;
 
 /// A right that expires by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeaseId(pub i64);
 
 /// A key with its value and revisions.

@@ -1,1 +1,0 @@
-pub struct Etcd; pub struct EtcdOptions;

@@ -1,0 +1,121 @@
+//! What an error of etcd's client means for the call: was it answered, surely not done, or is it unknown?
+//!
+//! In: errors of `etcd-client`. Out: a [`Verdict`] and words for people.
+//! Tests: below.
+
+use crate::coord::Error;
+use std::error::Error as _;
+use tonic::{Code, ConnectError};
+
+/// A call that one member did not do as asked.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// What it means.
+    pub verdict: Verdict,
+    /// The member and what happened.
+    pub why: String,
+}
+
+/// What a failed call means.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// etcd said no; other members would say the same.
+    Answered(Error),
+    /// It never got to where it could be done: another member may be asked, whatever the call is.
+    NotDone,
+    /// It may have been done.
+    Unknown,
+}
+
+pub(super) fn verdict(error: &etcd_client::Error) -> Verdict {
+    use etcd_client::Error as E;
+    match error {
+        E::GRpcStatus(status) => of_status(status),
+        // The client's words for a renewal that was answered with a time to live of zero.
+        E::LeaseKeepAliveError(text) if text.contains("not found") => Verdict::Answered(Error::LeaseGone),
+        E::InvalidArgs(_)
+        | E::InvalidUri(_)
+        | E::InvalidMetadataValue(_)
+        | E::Utf8Error(_)
+        | E::ElectError(_) => Verdict::Answered(Error::Refused(error.to_string())),
+        E::EndpointError(_) | E::EndpointsNotManaged | E::Internal(_) => Verdict::NotDone,
+        E::IoError(_) | E::TransportError(_) | E::WatchError(_) | E::LeaseKeepAliveError(_) => {
+            Verdict::Unknown
+        }
+    }
+}
+
+fn of_status(status: &tonic::Status) -> Verdict {
+    let text = status.message();
+    match status.code() {
+        Code::NotFound if text.contains("lease") => Verdict::Answered(Error::LeaseGone),
+        Code::Unavailable if never_connected(status) || refused_before_it_began(text) => Verdict::NotDone,
+        Code::ResourceExhausted if text.contains("too many requests") => Verdict::NotDone,
+        Code::Unavailable
+        | Code::Unknown
+        | Code::Internal
+        | Code::Cancelled
+        | Code::DeadlineExceeded
+        | Code::Aborted
+        | Code::DataLoss => Verdict::Unknown,
+        Code::Ok
+        | Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::ResourceExhausted
+        | Code::FailedPrecondition
+        | Code::OutOfRange
+        | Code::Unimplemented
+        | Code::Unauthenticated => {
+            Verdict::Answered(Error::Refused(format!("{text} ({})", status.code().description())))
+        }
+    }
+}
+
+/// Whether the connection itself failed, so that nothing was sent.
+fn never_connected(status: &tonic::Status) -> bool {
+    let mut source = status.source();
+    while let Some(error) = source {
+        if error.is::<ConnectError>() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
+
+/// etcd's answers that come before a request is proposed ("require leader" is checked first).
+fn refused_before_it_began(text: &str) -> bool {
+    text.contains("etcdserver: no leader") || text.contains("etcdserver: server stopped")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(code: Code, text: &str) -> Verdict {
+        verdict(&etcd_client::Error::GRpcStatus(tonic::Status::new(code, text)))
+    }
+
+    #[test]
+    fn a_lease_that_is_gone_is_told_apart_from_other_refusals() {
+        let gone = of(Code::NotFound, "etcdserver: requested lease not found");
+        assert!(matches!(gone, Verdict::Answered(Error::LeaseGone)));
+        assert!(matches!(
+            of(Code::PermissionDenied, "etcdserver: permission denied"),
+            Verdict::Answered(Error::Refused(_))
+        ));
+        let space = of(Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded");
+        assert!(matches!(space, Verdict::Answered(Error::Refused(_))));
+    }
+
+    #[test]
+    fn a_write_that_may_have_been_done_is_unknown() {
+        for text in ["etcdserver: request timed out", "etcdserver: leader changed", "transport closed"] {
+            assert!(matches!(of(Code::Unavailable, text), Verdict::Unknown), "{text}");
+        }
+        assert!(matches!(of(Code::Unavailable, "etcdserver: no leader"), Verdict::NotDone));
+        assert!(matches!(of(Code::ResourceExhausted, "etcdserver: too many requests"), Verdict::NotDone));
+    }
+}

@@ -31,7 +31,7 @@ pub async fn until<T, E: std::fmt::Display>(
             Err(_) => last = format!("no answer; before: {last}"),
         }
         if began.elapsed() >= within {
-            panic_with(what, began.elapsed(), asked, &last);
+            panic!("{what}: not within {:.1?}, asked {asked} times; last: {last}", began.elapsed());
         }
         tokio::time::sleep(STEP).await;
     }
@@ -43,11 +43,6 @@ pub async fn until<T, E: std::fmt::Display>(
 /// As [`until`].
 pub async fn eventually(what: &str, within: Duration, mut condition: impl AsyncFnMut() -> bool) {
     until(what, within, async || if condition().await { Ok(()) } else { Err("it does not hold") }).await;
-}
-
-#[expect(clippy::panic, reason = "a test's way to fail")]
-fn panic_with(what: &str, after: Duration, asked: u32, last: &str) -> ! {
-    panic!("{what}: not within {after:.1?}, asked {asked} times; last: {last}")
 }
 
 #[cfg(test)]

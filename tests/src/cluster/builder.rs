@@ -1,0 +1,178 @@
+//! Puts a cluster together and waits until it answers.
+//!
+//! In: what the test asks for. Out: [`Cluster`]. Never: waits for a time; each step has a condition.
+
+use super::{Client, Cluster, Node, Process, binary, free_port};
+use crate::patience::until;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+/// One cluster at a time: two cores are few, and timings are judged.
+static ALONE: LazyLock<Arc<Mutex<()>>> = LazyLock::new(|| Arc::new(Mutex::new(())));
+
+/// Where masters keep what they know.
+#[derive(Debug, Clone)]
+pub enum Store {
+    /// A file in the cluster's folder; for one master.
+    Sqlite,
+    /// A database, as a URL.
+    Url(String),
+}
+
+/// A cluster to be.
+#[derive(Debug)]
+pub struct Builder {
+    masters: usize,
+    workers: usize,
+    store: Store,
+    etcd: Vec<String>,
+    master_args: Vec<String>,
+    worker_args: Vec<String>,
+}
+
+impl Default for Builder {
+    fn default() -> Builder {
+        Builder {
+            masters: 1,
+            workers: 1,
+            store: Store::Sqlite,
+            etcd: Vec::new(),
+            master_args: Vec::new(),
+            worker_args: Vec::new(),
+        }
+    }
+}
+
+impl Builder {
+    /// Number of masters. More than one needs etcd and a database.
+    #[must_use]
+    pub fn masters(mut self, count: usize) -> Builder {
+        self.masters = count;
+        self
+    }
+
+    /// Number of workers.
+    #[must_use]
+    pub fn workers(mut self, count: usize) -> Builder {
+        self.workers = count;
+        self
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(mut self, store: Store) -> Builder {
+        self.store = store;
+        self
+    }
+
+    /// The members of etcd.
+    #[must_use]
+    pub fn etcd(mut self, endpoints: Vec<String>) -> Builder {
+        self.etcd = endpoints;
+        self
+    }
+
+    /// More arguments for each master.
+    #[must_use]
+    pub fn master_args(mut self, args: &[&str]) -> Builder {
+        self.master_args.extend(args.iter().map(|arg| (*arg).to_owned()));
+        self
+    }
+
+    /// More arguments for each worker.
+    #[must_use]
+    pub fn worker_args(mut self, args: &[&str]) -> Builder {
+        self.worker_args.extend(args.iter().map(|arg| (*arg).to_owned()));
+        self
+    }
+
+    /// Starts everything; answers when a master leads and all workers are ready.
+    ///
+    /// # Panics
+    /// When a process cannot be started, ends, or does not get ready in time.
+    pub async fn start(self) -> Cluster {
+        let alone = ALONE.clone().lock_owned().await;
+        let folder = tempfile::Builder::new().prefix("shanty-test-").tempdir().expect("temporary folder");
+        let addresses: Vec<String> =
+            (0..self.masters).map(|_| format!("127.0.0.1:{}", free_port())).collect();
+        let mut masters = Vec::new();
+        for (i, address) in addresses.iter().enumerate() {
+            let name = format!("m{}", i + 1);
+            let mut args = vec!["master".to_owned()];
+            let mut add = |flag: &str, value: String| args.extend([flag.to_owned(), value]);
+            add("--node", name.clone());
+            add("--listen", address.clone());
+            add("--cluster", "test".to_owned());
+            add("--data", folder.path().join(&name).display().to_string());
+            match &self.store {
+                Store::Sqlite => {
+                    let file = folder.path().join(&name).join("shanty.db");
+                    add("--store", format!("sqlite://{}", file.display()));
+                }
+                Store::Url(url) => add("--store", url.clone()),
+            }
+            if !self.etcd.is_empty() {
+                add("--etcd", self.etcd.join(","));
+            }
+            args.extend(self.master_args.iter().cloned());
+            masters.push(start_node(&name, address, folder.path(), args));
+        }
+        let mut worker_args = vec!["--masters".to_owned(), addresses.join(",")];
+        worker_args.extend(self.worker_args);
+        let mut cluster = Cluster { masters, workers: Vec::new(), worker_args, folder, _alone: alone };
+        for master in &mut cluster.masters {
+            answers(master).await;
+        }
+        cluster.leader().await;
+        for _ in 0..self.workers {
+            cluster.add_worker();
+        }
+        cluster.workers_ready(self.workers).await;
+        cluster
+    }
+}
+
+/// Waits until a master answers, or says why it ended.
+async fn answers(master: &mut Node) {
+    let client = Client::new(&master.address);
+    let process = &mut master.process;
+    let asked = until("the master answers", Duration::from_secs(30), async || {
+        if let Some(status) = process.ended() {
+            return Ok(Err(format!("{} ended with {status}:\n{}", process.name(), process.last_words())));
+        }
+        match client.get_cluster().await {
+            Ok(_) => Ok(Ok(())),
+            // A master that speaks is there, whoever leads.
+            Err(status)
+                if status.code() == tonic::Code::Unavailable && status.message().contains("leader") =>
+            {
+                Ok(Ok(()))
+            }
+            Err(status) => Err(status),
+        }
+    });
+    if let Err(reason) = asked.await {
+        panic!("{reason}");
+    }
+}
+
+pub(super) fn start_worker(name: &str, folder: &Path, more: &[String]) -> Node {
+    let mut args = vec!["worker".to_owned(), "--node".to_owned(), name.to_owned()];
+    args.extend(["--data".to_owned(), folder.join(name).display().to_string()]);
+    args.extend(more.iter().cloned());
+    start_node(name, "", folder, args)
+}
+
+pub(super) fn restart(node: &mut Node, folder: &Path) {
+    let args = node.args.clone();
+    node.process.kill9();
+    *node = start_node(&node.name.clone(), &node.address.clone(), folder, args);
+}
+
+fn start_node(name: &str, address: &str, folder: &Path, args: Vec<String>) -> Node {
+    std::fs::create_dir_all(folder.join(name)).expect("the node's folder");
+    let process = Process::start(name, folder, binary::shanty(), &args).expect("the process starts");
+    Node { name: name.to_owned(), address: address.to_owned(), process, args }
+}

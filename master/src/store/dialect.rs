@@ -1,0 +1,207 @@
+//! The dialects: everything in which the three databases differ, and nothing else.
+//!
+//! Statements are written once, with `?` for a value; a [`Dialect`] puts the rest right.
+//! In: a statement in the common form. Out: the database's own form. Never: talks to a database.
+//! Tests: below; the conformance suite on real servers.
+
+use std::fmt::Write as _;
+
+/// Which database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    Sqlite,
+    Postgres,
+    MySql,
+}
+
+impl Dialect {
+    /// The dialect of a URL's scheme; none for an unknown one.
+    pub(super) fn of_url(url: &str) -> Option<Dialect> {
+        match url.split(':').next()? {
+            "sqlite" => Some(Dialect::Sqlite),
+            "postgres" | "postgresql" => Some(Dialect::Postgres),
+            "mysql" | "mariadb" => Some(Dialect::MySql),
+            _ => None,
+        }
+    }
+
+    /// Its name for people.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Dialect::Sqlite => "sqlite",
+            Dialect::Postgres => "postgres",
+            Dialect::MySql => "mysql",
+        }
+    }
+
+    /// What a new connection is told first. Lock waits are short, and a server that can ends a transaction
+    /// whose client has fallen silent, so that a paused master cannot hold the fence row against its
+    /// successor.
+    pub(super) fn on_connect(self) -> &'static [&'static str] {
+        match self {
+            Dialect::Sqlite => {
+                &["PRAGMA busy_timeout = 1000", "PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL"]
+            }
+            Dialect::Postgres => {
+                &["SET lock_timeout = '1s'", "SET idle_in_transaction_session_timeout = '2s'"]
+            }
+            // MariaDB reads what stands in /*M! */; MySQL has wait_timeout alone, which ends any idle session
+            // (the pool's own idle timeout is shorter).
+            Dialect::MySql => &[
+                "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')",
+                "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+                "SET SESSION innodb_lock_wait_timeout = 1, wait_timeout = 10 /*M! , idle_transaction_timeout = 2 */",
+            ],
+        }
+    }
+
+    /// Begins a transaction that will write.
+    pub(super) fn begin(self) -> &'static str {
+        match self {
+            Dialect::Sqlite => "BEGIN IMMEDIATE",
+            Dialect::Postgres | Dialect::MySql => "BEGIN",
+        }
+    }
+
+    /// Ends a SELECT whose rows shall not change until the transaction is over.
+    pub(super) fn lock_shared(self) -> &'static str {
+        match self {
+            Dialect::Sqlite => "",
+            Dialect::Postgres => " FOR SHARE",
+            Dialect::MySql => " LOCK IN SHARE MODE",
+        }
+    }
+
+    /// Ends a SELECT whose rows nobody else shall lock until the transaction is over.
+    pub(super) fn lock_exclusive(self) -> &'static str {
+        match self {
+            Dialect::Sqlite => "",
+            Dialect::Postgres | Dialect::MySql => " FOR UPDATE",
+        }
+    }
+
+    /// Ends an INSERT that shall do nothing for a row that is there; `column` is any of the table's.
+    pub(super) fn or_nothing(self, column: &str) -> String {
+        match self {
+            Dialect::Sqlite | Dialect::Postgres => " ON CONFLICT DO NOTHING".to_owned(),
+            // INSERT IGNORE would also cut what is too long.
+            Dialect::MySql => format!(" ON DUPLICATE KEY UPDATE {column} = {column}"),
+        }
+    }
+
+    /// Ends an INSERT that shall set `columns` of a row that is there already under `key`.
+    pub(super) fn or_update(self, key: &str, columns: &[&str]) -> String {
+        let mut text = match self {
+            Dialect::Sqlite | Dialect::Postgres => format!(" ON CONFLICT ({key}) DO UPDATE SET "),
+            Dialect::MySql => " ON DUPLICATE KEY UPDATE ".to_owned(),
+        };
+        for (i, column) in columns.iter().enumerate() {
+            let comma = if i == 0 { "" } else { ", " };
+            let _ = match self {
+                Dialect::Sqlite | Dialect::Postgres => write!(text, "{comma}{column} = excluded.{column}"),
+                Dialect::MySql => write!(text, "{comma}{column} = VALUES({column})"),
+            };
+        }
+        text
+    }
+
+    /// The statement with its `?` as the database wants them. Statements hold no literal text.
+    pub(super) fn with_placeholders(self, statement: &str) -> String {
+        match self {
+            Dialect::Sqlite | Dialect::MySql => statement.to_owned(),
+            Dialect::Postgres => {
+                let mut out = String::with_capacity(statement.len() + 32);
+                for (i, part) in statement.split('?').enumerate() {
+                    if i > 0 {
+                        let _ = write!(out, "${i}");
+                    }
+                    out.push_str(part);
+                }
+                out
+            }
+        }
+    }
+
+    /// A statement of the schema with its types: `{key}` a short text compared byte by byte, `{text}` any
+    /// text, `{blob}` any bytes, `{table}` what follows a table's columns.
+    pub(super) fn with_types(self, statement: &str) -> String {
+        let (key, text, blob, table) = match self {
+            Dialect::Sqlite => ("TEXT", "TEXT", "BLOB", ""),
+            Dialect::Postgres => ("TEXT COLLATE \"C\"", "TEXT", "BYTEA", ""),
+            Dialect::MySql => (
+                "VARCHAR(191)",
+                "LONGTEXT",
+                "LONGBLOB",
+                " ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin",
+            ),
+        };
+        statement
+            .replace("{key}", key)
+            .replace("{text}", text)
+            .replace("{blob}", blob)
+            .replace("{table}", table)
+    }
+
+    /// Whether a failed CREATE INDEX means that the index is there: MySQL has no IF NOT EXISTS for it.
+    pub(super) fn is_index_there(self, error: &sqlx::Error) -> bool {
+        match self {
+            Dialect::Sqlite | Dialect::Postgres => false,
+            Dialect::MySql => error
+                .as_database_error()
+                .and_then(|e| e.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>())
+                .is_some_and(|e| e.number() == 1061),
+        }
+    }
+
+    /// Takes and gives back the lock under which one process at a time brings the schema up to date;
+    /// none where the transaction does it.
+    pub(super) fn schema_lock(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Dialect::Sqlite => None,
+            Dialect::Postgres => Some((
+                "SELECT pg_advisory_lock(7305808869229538)",
+                "SELECT pg_advisory_unlock(7305808869229538)",
+            )),
+            Dialect::MySql => Some((
+                "SELECT GET_LOCK(CONCAT('shanty.', DATABASE()), 30)",
+                "SELECT RELEASE_LOCK(CONCAT('shanty.', DATABASE()))",
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_placeholder_gets_its_number_where_the_database_wants_one() {
+        let statement = "UPDATE t SET a = ?, b = ? WHERE c = ?";
+        assert_eq!(
+            Dialect::Postgres.with_placeholders(statement),
+            "UPDATE t SET a = $1, b = $2 WHERE c = $3"
+        );
+        assert_eq!(Dialect::MySql.with_placeholders(statement), statement);
+        assert_eq!(Dialect::Sqlite.with_placeholders(statement), statement);
+    }
+
+    #[test]
+    fn an_upsert_sets_every_column() {
+        assert_eq!(
+            Dialect::Postgres.or_update("id", &["a", "b"]),
+            " ON CONFLICT (id) DO UPDATE SET a = excluded.a, b = excluded.b"
+        );
+        assert_eq!(
+            Dialect::MySql.or_update("id", &["a", "b"]),
+            " ON DUPLICATE KEY UPDATE a = VALUES(a), b = VALUES(b)"
+        );
+    }
+
+    #[test]
+    fn a_url_names_its_dialect() {
+        assert_eq!(Dialect::of_url("postgresql://h/d"), Some(Dialect::Postgres));
+        assert_eq!(Dialect::of_url("mariadb://h/d"), Some(Dialect::MySql));
+        assert_eq!(Dialect::of_url("sqlite:///d"), Some(Dialect::Sqlite));
+        assert_eq!(Dialect::of_url("oracle://h"), None);
+    }
+}

@@ -1,0 +1,235 @@
+//! Opening a store: from a URL to a pool of connections over an up-to-date schema.
+//!
+//! In: a URL, [`Options`]. Out: a [`Store`], a cheap handle that is cloned freely.
+//! Never: shows a password.
+//! Tests: below; the conformance suite.
+
+use super::Error;
+use super::dialect::Dialect;
+use super::error::trouble;
+use super::schema;
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::{AnyPool, ConnectOptions as _, Executor as _};
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// How a store is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Most connections at once; at least 1.
+    pub max_connections: u32,
+    /// Longest wait for a connection.
+    pub acquire_timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { max_connections: 8, acquire_timeout: Duration::from_secs(2) }
+    }
+}
+
+/// What must outlive every process. Cloning is cheap; all clones share the connections.
+#[derive(Clone)]
+pub struct Store {
+    pub(super) pool: AnyPool,
+    pub(super) dialect: Dialect,
+    /// Turns to write: one in SQLite, where a second writer would only wait inside the database, and less
+    /// fairly; one per connection elsewhere.
+    pub(super) turns: Arc<Semaphore>,
+    shown: Arc<str>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Store").field(&self.shown).finish()
+    }
+}
+
+impl Store {
+    /// Opens the store at `url` (`sqlite:///path/file.db`, `sqlite::memory:` for tests,
+    /// `postgres://user:password@host/database`, `mysql://…`) and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it cannot be reached or the URL is none of these; [`Error::Corrupt`] when
+    /// its schema is newer than this program. The text names the URL without its password, and a next step.
+    pub async fn open(url: &str, options: Options) -> Result<Store, Error> {
+        let shown: Arc<str> = without_password(url).into();
+        let explain = |error: Error| match error {
+            Error::Unavailable(why) => {
+                let why = scrub(&why, url);
+                Error::Unavailable(format!("cannot open {shown}: {why}; {}", next_step(url)))
+            }
+            other @ (Error::Fenced { .. } | Error::Conflict(_) | Error::Corrupt(_)) => other,
+        };
+        let Some(dialect) = Dialect::of_url(url) else {
+            return Err(explain(Error::Unavailable("unknown kind of store".to_owned())));
+        };
+        sqlx::any::install_default_drivers();
+        let is_memory = dialect == Dialect::Sqlite && url.contains(":memory:");
+        let connect: AnyConnectOptions =
+            sqlx_url(dialect, url).parse().map_err(|error| explain(trouble("url", error)))?;
+        // A database in memory lives and dies with its one connection.
+        let most = if is_memory { 1 } else { options.max_connections.max(1) };
+        let rest = if is_memory { None } else { Some(Duration::from_secs(5)) };
+        let pool = AnyPoolOptions::new()
+            .max_connections(most)
+            .min_connections(u32::from(is_memory))
+            .acquire_timeout(options.acquire_timeout)
+            .idle_timeout(rest)
+            .max_lifetime(None)
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    for statement in dialect.on_connect() {
+                        connection.execute(*statement).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .connect_with(connect.disable_statement_logging())
+            .await
+            .map_err(|error| explain(trouble("connection", error)))?;
+        let turns = if dialect == Dialect::Sqlite { 1 } else { most };
+        let turns = Arc::new(Semaphore::new(usize::try_from(turns).unwrap_or(1)));
+        let mut connection = pool.acquire().await.map_err(|error| explain(trouble("connection", error)))?;
+        if let Err(error) = schema::migrate(&mut connection, dialect).await {
+            // It may hold the schema's lock or an open transaction; a database in memory has no other.
+            if !is_memory {
+                connection.close_on_drop();
+            }
+            return Err(explain(error));
+        }
+        drop(connection);
+        tracing::info!(store = %shown, "store opened");
+        Ok(Store { pool, dialect, turns, shown })
+    }
+
+    /// `sqlite`, `postgres` or `mysql`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        self.dialect.name()
+    }
+
+    /// The URL without its password.
+    #[must_use]
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Waits for running statements and closes all connections; the store answers unavailable afterwards.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// The URL of a SQLite file.
+#[must_use]
+pub fn sqlite_url(path: &Path) -> String {
+    let mut url = "sqlite://".to_owned();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' | b'~' => {
+                url.push(char::from(*byte))
+            }
+            other => url.push_str(&format!("%{other:02X}")),
+        }
+    }
+    url
+}
+
+/// The URL as sqlx wants it: a SQLite file is made when it is not there.
+fn sqlx_url(dialect: Dialect, url: &str) -> String {
+    match dialect {
+        Dialect::Postgres | Dialect::MySql => url.to_owned(),
+        Dialect::Sqlite if url.contains("mode=") || url.contains(":memory:") => url.to_owned(),
+        Dialect::Sqlite => format!("{url}{}mode=rwc", if url.contains('?') { '&' } else { '?' }),
+    }
+}
+
+/// The password's place in a URL: in `scheme://user:password@host`, up to the last `@` before the path.
+fn password(url: &str) -> Option<std::ops::Range<usize>> {
+    let from = url.find("://")? + 3;
+    let authority = url.get(from..)?;
+    // A password with a `/` in it breaks the URL, but shall not be shown either.
+    let at = authority.rfind('@')?;
+    let colon = authority.get(..at)?.find(':')?;
+    Some(from + colon + 1..from + at)
+}
+
+fn without_password(url: &str) -> String {
+    let mut shown = url.to_owned();
+    if let Some(range) = password(url) {
+        shown.replace_range(range, "***");
+    }
+    // The other place where drivers take one.
+    if let Some(at) = shown.find("password=") {
+        let from = at + "password=".len();
+        let to =
+            shown.get(from..).and_then(|rest| rest.find('&')).map_or(shown.len(), |length| from + length);
+        shown.replace_range(from..to, "***");
+    }
+    shown
+}
+
+/// The text without the URL's password, should a driver have put it there.
+fn scrub(text: &str, url: &str) -> String {
+    match password(url).and_then(|range| url.get(range)) {
+        Some(secret) if !secret.is_empty() => text.replace(secret, "***"),
+        Some(_) | None => text.to_owned(),
+    }
+}
+
+fn next_step(url: &str) -> &'static str {
+    match Dialect::of_url(url) {
+        Some(Dialect::Sqlite) => "look whether its folder is there and may be written",
+        Some(Dialect::Postgres | Dialect::MySql) => {
+            "look whether the server runs there, the database is there and the user may create tables in it"
+        }
+        None => "give one of sqlite:///path, postgres://user:password@host/database, mysql://…",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_never_shown() {
+        for (url, shown) in [
+            ("postgres://u:s3cret@h:5432/d", "postgres://u:***@h:5432/d"),
+            ("mysql://u:s3/cr@et@h/d", "mysql://u:***@h/d"),
+            ("postgres://h/d?user=u&password=s3cret&x=y", "postgres://h/d?user=u&password=***&x=y"),
+            ("postgres://u@h/d", "postgres://u@h/d"),
+            ("sqlite:///a/b.db", "sqlite:///a/b.db"),
+        ] {
+            assert_eq!(without_password(url), shown);
+        }
+        assert_eq!(scrub("no s3cret here", "mysql://u:s3cret@h/d"), "no *** here");
+    }
+
+    #[tokio::test]
+    async fn a_store_that_cannot_be_opened_says_which_and_what_to_do() {
+        let options = Options { acquire_timeout: Duration::from_millis(300), ..Options::default() };
+        for (url, step) in [
+            ("postgres://u:s3cret@127.0.0.1:1/d", "look whether the server runs"),
+            ("sqlite:///no/such/folder/x.db", "look whether its folder"),
+            ("oracle://u:s3cret@h/d", "give one of"),
+        ] {
+            let text = Store::open(url, options).await.unwrap_err().to_string();
+            assert!(text.contains(step) && text.contains(&without_password(url)), "{text}");
+            assert!(!text.contains("s3cret"), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_path_with_odd_characters_is_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a ?b#c%20.db");
+        let store = Store::open(&sqlite_url(&path), Options::default()).await.unwrap();
+        assert_eq!(store.kind(), "sqlite");
+        store.close().await;
+        assert!(path.exists());
+    }
+}

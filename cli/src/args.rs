@@ -1,0 +1,97 @@
+//! The command line: nouns, then verbs.
+//!
+//! In: words. Out: [`Cli`]. The flags of each noun live in its own file.
+//! Tests: below.
+
+use crate::screen::Output;
+use crate::{call, cluster, context, job, node, quantity, run};
+use clap::{Args, Parser, Subcommand};
+use std::time::Duration;
+
+const EXAMPLES: &str = "\
+Examples:
+  shanty demo                                    see it work, in 15 seconds
+  shanty dev --workers 3                         a whole cluster on this machine
+  shanty run start --url http://127.0.0.1:8080/ --rate 2000 --duration 10s --threshold 'p99_ms<50'
+  shanty run start -f spec.json --detach         start, and come back later
+  shanty run watch adhoc.1                       follow it
+  shanty run change adhoc.1 --rate 5k            change its rate while it runs
+  shanty call RunService/GetRun -d '{\"name\":\"adhoc.1\"}'
+
+Exit codes: 0 done · 1 failed here · 2 usage · 3 run failed · 4 wait timed out · 5 run cancelled
+  6 no capacity · 64+N gRPC status N · 99 a threshold does not hold · 130 interrupted";
+
+/// Distributed load tests, and a cluster to run them on.
+#[derive(Debug, Parser)]
+#[command(name = "shanty", version, about, after_help = EXAMPLES, max_term_width = 100)]
+#[command(propagate_version = true, disable_help_subcommand = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// Address of any master; several, joined by commas, are tried in turn
+    #[arg(long, global = true, env = "SHANTY_ADDR", default_value = context::DEFAULT_ADDR, value_name = "HOST:PORT")]
+    pub(crate) addr: String,
+    /// How answers are printed
+    #[arg(short, long, global = true, env = "SHANTY_OUTPUT", value_enum, default_value = "table")]
+    pub(crate) output: Output,
+    /// No colours (NO_COLOR=1 does the same)
+    #[arg(long, global = true, env = "NO_COLOR", value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) no_color: bool,
+    /// How long to wait for an answer [default: 15s; `run wait` waits for ever]
+    #[arg(long, global = true, value_parser = quantity::duration, value_name = "TIME")]
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start, follow, change and end runs
+    #[command(subcommand)]
+    Run(run::Verb),
+    /// Keep definitions of runs
+    #[command(subcommand)]
+    Job(job::Verb),
+    /// Show nodes, take workers out of service and back
+    #[command(subcommand)]
+    Node(node::Verb),
+    /// Show and steer the cluster as a whole
+    #[command(subcommand)]
+    Cluster(cluster::Verb),
+    /// Call any method of any gRPC server with reflection, as grpcurl does
+    Call(call::Args),
+    /// Show what can be called
+    #[command(subcommand)]
+    Api(call::api::Verb),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_may_follow_the_verb() {
+        let cli = Cli::try_parse_from(["shanty", "run", "list", "--addr", "h:1", "-o", "json"]).unwrap();
+        assert_eq!((cli.global.addr.as_str(), cli.global.output), ("h:1", Output::Json));
+    }
+}

@@ -26,6 +26,11 @@ impl Authority {
         authority
     }
 
+    /// Its term.
+    pub(super) fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
     /// Moves the deadline to `until` on CLOCK_BOOTTIME.
     pub(super) fn extend(&self, until: Duration) {
         self.until_ns.store(u64::try_from(until.as_nanos()).unwrap_or(u64::MAX), Ordering::Release);

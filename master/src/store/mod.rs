@@ -7,6 +7,8 @@
 //! Tests: the conformance suite, run on all three.
 
 mod commit;
+#[doc(hidden)]
+pub mod conformance;
 mod dialect;
 mod error;
 mod fence;

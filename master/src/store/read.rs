@@ -136,6 +136,11 @@ impl Store {
         self.select_one("WHERE id = ?", vec![text(id)]).await
     }
 
+    /// Every job, removed ones too: what a new leader holds.
+    pub async fn all_jobs(&self) -> Result<Vec<JobRecord>, Error> {
+        self.select("ORDER BY id", Vec::new()).await
+    }
+
     /// Up to `limit` jobs that are not removed, by name, after `after`.
     pub async fn jobs(&self, after: Option<&JobId>, limit: u32) -> Result<Vec<JobRecord>, Error> {
         let after = after.map_or("", JobId::as_str);

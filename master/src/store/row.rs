@@ -3,7 +3,7 @@
 //! In: records, rows. Out: values, records. Never: talks to a database.
 //! Tests: the conformance suite.
 
-use super::value::{Fields, Record, Value, Versioned, count, int, json, text};
+use super::value::{Fields, Record, Value, Versioned, count, int, json, key, text};
 use super::{
     AttemptRecord, Error, EventRecord, JobRecord, NodeEventRecord, NodeRecord, RequestRecord, RunRecord,
     SeriesRecord, ShardRecord,
@@ -293,7 +293,7 @@ impl Record for RequestRecord {
 
     fn values(&self) -> Result<Vec<Value>, Error> {
         Ok(vec![
-            text(&self.id),
+            key("request id", &self.id)?,
             text(&self.method),
             text(&self.digest),
             text(&self.resource),

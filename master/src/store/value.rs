@@ -57,6 +57,15 @@ pub(super) fn text(text: impl ToString) -> Value {
     Value::Text(Some(text))
 }
 
+/// A text that is a key: a longer one is a conflict in every dialect, as MySQL's indexes cannot hold it.
+pub(super) fn key(what: &str, short: &str) -> Result<Value, Error> {
+    const MOST: usize = 191;
+    if short.chars().count() > MOST {
+        return Err(Error::Conflict(format!("{what} is longer than {MOST} characters")));
+    }
+    Ok(text(short))
+}
+
 /// A number that counts from small; one beyond a BIGINT is a conflict.
 pub(super) fn count(what: &str, number: u64) -> Result<Value, Error> {
     let number = i64::try_from(number)

@@ -1,0 +1,397 @@
+//! Real databases on loopback: PostgreSQL and MariaDB from Debian's packages, each with data of its own.
+//!
+//! In: nothing. Out: [`Postgres`] or [`MariaDb`], ready, with URLs of databases that nobody else uses.
+//! Without the server on this machine they say that the test is skipped (or fail, see [`skip`](crate::skip)).
+//! Never: touches a server of the machine, leaves a process or a folder behind.
+//! Tests: `tests/tests/store.rs`.
+
+use crate::cluster::{Process, free_port};
+use crate::skip;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long a server may take until it answers.
+const START: Duration = Duration::from_secs(60);
+const USER: &str = "shanty";
+/// With characters that a URL has to escape.
+const PASSWORD: &str = "s3cr/et@:x";
+const PASSWORD_IN_URL: &str = "s3cr%2Fet%40%3Ax";
+
+/// A PostgreSQL server. Its user is a superuser with a password.
+#[derive(Debug)]
+pub struct Postgres {
+    server: Server,
+    programs: PathBuf,
+}
+
+/// A MariaDB server. Its user may do everything, with a password.
+#[derive(Debug)]
+pub struct MariaDb {
+    server: Server,
+    client: PathBuf,
+}
+
+#[derive(Debug)]
+struct Server {
+    /// Dropped before the folder.
+    process: Option<Process>,
+    folder: tempfile::TempDir,
+    command: Vec<String>,
+    name: &'static str,
+    port: u16,
+    made: AtomicU32,
+}
+
+impl Postgres {
+    /// Starts a server and waits until it answers; none when there is no PostgreSQL here.
+    ///
+    /// # Panics
+    /// When it is here but does not come up.
+    #[must_use]
+    pub fn start() -> Option<Postgres> {
+        let programs = postgres_programs()?;
+        let owner = Owner::of("postgres");
+        let folder = owner.folder("shanty-postgres-");
+        let data = text(&folder.path().join("data"));
+        let secret = folder.path().join("secret");
+        std::fs::write(&secret, PASSWORD)
+            .unwrap_or_else(|error| unreachable!("no file for a secret: {error}"));
+        owner.give(&secret);
+        let initdb = text(&programs.join("initdb"));
+        let secret = text(&secret);
+        succeeds(&owner.command(&[
+            &initdb,
+            "-D",
+            &data,
+            "-U",
+            USER,
+            "--pwfile",
+            &secret,
+            "--auth=scram-sha-256",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "--no-sync",
+        ]));
+        let port = free_port();
+        let command = owner.command(&[
+            &text(&programs.join("postgres")),
+            "-D",
+            &data,
+            "-p",
+            &port.to_string(),
+            "-c",
+            "listen_addresses=127.0.0.1",
+            "-c",
+            &format!("unix_socket_directories={}", folder.path().display()),
+            // Shared memory that goes with the process, however it ends.
+            "-c",
+            "shared_memory_type=mmap",
+            "-c",
+            "dynamic_shared_memory_type=mmap",
+        ]);
+        let server =
+            Server { process: None, folder, command, name: "postgres", port, made: AtomicU32::new(0) };
+        let mut postgres = Postgres { server, programs };
+        postgres.restart();
+        Some(postgres)
+    }
+
+    /// URL of a new, empty database.
+    ///
+    /// # Panics
+    /// When the server does not make it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let name = self.server.new_name();
+        let said = self.ask(&format!("CREATE DATABASE {name}"));
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        format!("postgres://{USER}:{PASSWORD_IN_URL}@127.0.0.1:{}/{name}", self.server.port)
+    }
+
+    /// SIGKILL to the server.
+    pub fn kill(&mut self) {
+        self.server.kill();
+    }
+
+    /// SIGSTOP: connections are taken, nothing new is answered. (Sessions that are open go on: each is a
+    /// process of its own.)
+    pub fn pause(&mut self) {
+        self.server.pause();
+    }
+
+    /// SIGCONT.
+    pub fn resume(&mut self) {
+        self.server.resume();
+    }
+
+    /// Starts the server again on its data (one that lives is killed first), and waits until it answers.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn restart(&mut self) {
+        self.server.launch();
+        let began = Instant::now();
+        while !self.ask("SELECT 1").status.success() {
+            self.server.still_lives(began);
+        }
+    }
+
+    fn ask(&self, statement: &str) -> Output {
+        let mut psql = Command::new(self.programs.join("psql"));
+        psql.args([
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &self.server.port.to_string(),
+            "-U",
+            USER,
+            "-d",
+            "postgres",
+            "-X",
+        ]);
+        psql.args(["-c", statement]).env("PGPASSWORD", PASSWORD).env("PGCONNECT_TIMEOUT", "5");
+        output(psql)
+    }
+}
+
+impl MariaDb {
+    /// Starts a server and waits until it answers; none when there is no MariaDB here.
+    ///
+    /// # Panics
+    /// When it is here but does not come up.
+    #[must_use]
+    pub fn start() -> Option<MariaDb> {
+        let program = skip::program("mariadbd", "mariadb-server")?;
+        let install = skip::program("mariadb-install-db", "mariadb-server")?;
+        let client = skip::program("mariadb", "mariadb-client")?;
+        let owner = Owner::of("mysql");
+        let folder = owner.folder("shanty-mariadb-");
+        let data = format!("--datadir={}", folder.path().join("data").display());
+        let tmp = format!("--tmpdir={}", folder.path().display());
+        succeeds(&owner.command(&[
+            &text(&install),
+            "--no-defaults",
+            &data,
+            &tmp,
+            "--auth-root-authentication-method=normal",
+            "--skip-test-db",
+            // Sizes for a test: the server's own are for a machine of its own.
+            "--innodb-log-file-size=16M",
+        ]));
+        let port = free_port();
+        let mut command = owner.command(&[
+            &text(&program),
+            "--no-defaults",
+            &data,
+            &tmp,
+            "--bind-address=127.0.0.1",
+            &format!("--port={port}"),
+            &format!("--socket={}", folder.path().join("socket").display()),
+            &format!("--pid-file={}", folder.path().join("pid").display()),
+            "--skip-name-resolve",
+            "--innodb-log-file-size=16M",
+            "--innodb-buffer-pool-size=64M",
+        ]);
+        if owner.is_root {
+            command.push("--user=root".to_owned());
+        }
+        let server =
+            Server { process: None, folder, command, name: "mariadb", port, made: AtomicU32::new(0) };
+        let mut mariadb = MariaDb { server, client };
+        mariadb.restart();
+        let user = format!("CREATE USER '{USER}'@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'");
+        mariadb.must(&user);
+        mariadb.must(&format!("GRANT ALL ON *.* TO '{USER}'@'127.0.0.1' WITH GRANT OPTION"));
+        Some(mariadb)
+    }
+
+    /// URL of a new, empty database.
+    ///
+    /// # Panics
+    /// When the server does not make it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let name = self.server.new_name();
+        self.must(&format!("CREATE DATABASE {name}"));
+        format!("mysql://{USER}:{PASSWORD_IN_URL}@127.0.0.1:{}/{name}", self.server.port)
+    }
+
+    /// SIGKILL to the server.
+    pub fn kill(&mut self) {
+        self.server.kill();
+    }
+
+    /// SIGSTOP: connections are taken, nothing is answered.
+    pub fn pause(&mut self) {
+        self.server.pause();
+    }
+
+    /// SIGCONT.
+    pub fn resume(&mut self) {
+        self.server.resume();
+    }
+
+    /// Starts the server again on its data (one that lives is killed first), and waits until it answers.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn restart(&mut self) {
+        self.server.launch();
+        let began = Instant::now();
+        while !self.ask("SELECT 1").status.success() {
+            self.server.still_lives(began);
+        }
+    }
+
+    fn must(&self, statement: &str) {
+        let said = self.ask(statement);
+        assert!(said.status.success(), "{statement}: {}", String::from_utf8_lossy(&said.stderr));
+    }
+
+    fn ask(&self, statement: &str) -> Output {
+        let mut client = Command::new(&self.client);
+        let socket = format!("--socket={}", self.server.folder.path().join("socket").display());
+        client.args(["--no-defaults", &socket, "--user=root", "--connect-timeout=5", "-e", statement]);
+        output(client)
+    }
+}
+
+impl Server {
+    fn new_name(&self) -> String {
+        format!("d{}", self.made.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn launch(&mut self) {
+        self.kill();
+        let Some((program, args)) = self.command.split_first() else {
+            unreachable!("a command has a program")
+        };
+        match Process::start(self.name, self.folder.path(), Path::new(program), args) {
+            Ok(process) => self.process = Some(process),
+            Err(error) => unreachable!("{} was found but does not start: {error}", self.name),
+        }
+    }
+
+    /// Waits a moment for a server that is starting.
+    fn still_lives(&mut self, began: Instant) {
+        let Some(process) = &mut self.process else { unreachable!("it was just started") };
+        let has_ended = process.ended();
+        assert!(
+            has_ended.is_none() && began.elapsed() < START,
+            "{} did not come up ({has_ended:?}):\n{}",
+            self.name,
+            process.last_words()
+        );
+        std::thread::sleep(Duration::from_millis(30));
+    }
+
+    fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill9();
+        }
+    }
+
+    fn pause(&mut self) {
+        if let Some(process) = &mut self.process {
+            process.stop();
+        }
+    }
+
+    fn resume(&mut self) {
+        if let Some(process) = &mut self.process {
+            process.cont();
+        }
+    }
+}
+
+/// The user as whom a server runs: itself when the tests run as root (PostgreSQL refuses root), else
+/// whoever runs the tests.
+struct Owner {
+    user: Option<(String, u32, u32)>,
+    is_root: bool,
+}
+
+impl Owner {
+    fn of(user: &str) -> Owner {
+        if !rustix::process::getuid().is_root() {
+            return Owner { user: None, is_root: false };
+        }
+        let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let user = passwd.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            let name = fields.next().filter(|name| *name == user)?;
+            let mut numbers = fields.skip(1).map_while(|id| id.parse().ok());
+            Some((name.to_owned(), numbers.next()?, numbers.next()?))
+        });
+        Owner { is_root: user.is_none(), user }
+    }
+
+    fn folder(&self, prefix: &str) -> tempfile::TempDir {
+        let folder = tempfile::Builder::new().prefix(prefix).tempdir();
+        let folder = folder.unwrap_or_else(|error| unreachable!("no folder for a database: {error}"));
+        self.give(folder.path());
+        folder
+    }
+
+    fn give(&self, path: &Path) {
+        if let Some((_, uid, gid)) = &self.user {
+            let given = std::os::unix::fs::chown(path, Some(*uid), Some(*gid));
+            given.unwrap_or_else(|error| unreachable!("{} cannot be given away: {error}", path.display()));
+        }
+    }
+
+    /// The command as this user; setpriv replaces itself by the program.
+    fn command(&self, command: &[&str]) -> Vec<String> {
+        let mut whole: Vec<String> = Vec::new();
+        if let Some((name, _, _)) = &self.user {
+            whole.push(text(&skip::program("setpriv", "util-linux").unwrap_or_default()));
+            whole.extend(["--reuid", name, "--regid", name, "--clear-groups"].map(str::to_owned));
+            // The change of user has forgotten it.
+            whole.extend(["--pdeathsig", "KILL", "--"].map(str::to_owned));
+        }
+        whole.extend(command.iter().map(|part| (*part).to_owned()));
+        whole
+    }
+}
+
+/// Where PostgreSQL's programs are: Debian keeps them off PATH, the newest version is taken.
+fn postgres_programs() -> Option<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").ok().into_iter().flatten().flatten();
+    let mut folders: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).collect();
+    folders.sort();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    folders.extend(std::env::split_paths(&path));
+    let found = folders
+        .into_iter()
+        .rfind(|folder| ["postgres", "initdb", "psql"].iter().all(|program| folder.join(program).is_file()));
+    if found.is_none() {
+        skip::skipped("no postgres on PATH or below /usr/lib/postgresql", "apt-get install postgresql");
+    }
+    found
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn output(mut command: Command) -> Output {
+    let program = command.get_program().to_owned();
+    command.current_dir("/").stdin(Stdio::null());
+    command.output().unwrap_or_else(|error| unreachable!("{}: {error}", program.display()))
+}
+
+fn succeeds(command: &[String]) {
+    let Some((program, args)) = command.split_first() else { unreachable!("a command has a program") };
+    let mut whole = Command::new(program);
+    whole.args(args);
+    let said = output(whole);
+    assert!(
+        said.status.success(),
+        "{command:?}: {}\n{}",
+        String::from_utf8_lossy(&said.stdout),
+        String::from_utf8_lossy(&said.stderr)
+    );
+}

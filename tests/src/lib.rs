@@ -2,12 +2,16 @@
 //!
 //! | room | holds |
 //! |---|---|
+//! | [`cluster`] | real masters and workers, and a client that takes JSON |
+//! | [`databases`] | real PostgreSQL and MariaDB servers |
 //! | [`house`] | the walls of the source tree as rules |
 //! | [`patience`] | waits for a condition, never for a time |
 //! | [`skip`] | says what could not be tested |
 //!
 //! Tests are in `tests/tests`, one binary per area; `tests/run` installs what they need and runs all.
 
+pub mod cluster;
+pub mod databases;
 pub mod house;
 pub mod patience;
 pub mod skip;

@@ -1,4 +1,31 @@
 //! The master: keeps jobs and runs, places work on workers, answers the API; one of them leads.
+//!
+//! | room | holds |
+//! |---|---|
+//! | [`election`] | who leads, and the proof of it |
+//! | [`engine`] | what the leader decides; pure |
+//! | [`placement`] | which worker gets how much; pure |
+//! | [`runtime`] | carries decisions out, for as long as a term lasts |
+//! | [`registry`] | workers' standing streams |
+//! | [`store`] | what must outlive every process |
+//! | [`api`] | gRPC in and out |
+//! | [`server`] | the listener |
+//! | [`serve`](mod@serve) | a master's life |
+
+pub mod api;
+mod args;
+pub mod config;
 pub mod election;
+pub mod engine;
+mod fence;
 pub mod placement;
+pub mod registry;
+pub mod runtime;
+mod serve;
+pub mod server;
 pub mod store;
+mod systemd;
+
+pub use args::{Args, run};
+pub use config::Config;
+pub use serve::{Error, serve};

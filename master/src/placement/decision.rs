@@ -22,6 +22,9 @@ pub struct Decision {
 pub struct Candidate {
     /// The worker.
     pub node: NodeId,
+    /// Identity of this start of its process.
+    #[serde(skip)]
+    pub incarnation: String,
     /// Why it could not be given work; empty if it could.
     pub refusal: String,
     /// Its score; 0 for one that could not.

@@ -25,6 +25,8 @@ const HYSTERESIS: f64 = 0.2;
 pub struct Standing {
     /// The worker.
     pub node: NodeId,
+    /// Identity of this start of its process.
+    pub incarnation: String,
     /// Its newest figures.
     pub telemetry: Telemetry,
     /// Kinds it can do.
@@ -55,6 +57,7 @@ pub fn candidate(standing: &Standing, needs: &Needs<'_>) -> Candidate {
     let score = if refusal.is_empty() { score(&standing.telemetry) } else { 0.0 };
     Candidate {
         node: standing.node.clone(),
+        incarnation: standing.incarnation.clone(),
         refusal: refusal.to_owned(),
         score,
         weight: 0,
@@ -142,6 +145,7 @@ mod tests {
     fn standing(cpu_percent: f64, memory_percent: f64) -> Standing {
         Standing {
             node: "w1".parse().unwrap(),
+            incarnation: "i".into(),
             telemetry: Telemetry {
                 cores: 4.0,
                 cpu_percent,

@@ -115,6 +115,14 @@ impl Spec {
         }
     }
 
+    /// What it acts on, as messages name it.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        match self {
+            Spec::HttpLoad(spec) => &spec.url,
+        }
+    }
+
     /// The spec as its driver reads it: JSON of the kind's `Spec`.
     ///
     /// # Errors
@@ -205,6 +213,16 @@ impl Tally {
 pub enum Report {
     /// Of a load run.
     HttpLoad(Box<http_load::Report>),
+}
+
+impl Report {
+    /// The thresholds that do not hold, in words; a run with one of them has failed.
+    #[must_use]
+    pub fn broken_thresholds(&self) -> Vec<String> {
+        match self {
+            Report::HttpLoad(report) => report.broken_thresholds(),
+        }
+    }
 }
 
 /// Progress of a run, of whichever kind.

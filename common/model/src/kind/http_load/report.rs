@@ -34,6 +34,15 @@ pub struct Report {
     pub seconds: Vec<SecondPoint>,
 }
 
+impl Report {
+    /// The thresholds that do not hold, in words.
+    #[must_use]
+    pub fn broken_thresholds(&self) -> Vec<String> {
+        let broken = self.thresholds.iter().filter(|t| !t.holds);
+        broken.map(|t| format!("{} does not hold: measured {:.6}", t.threshold, t.measured)).collect()
+    }
+}
+
 /// Whether the figures may be believed, and why, in one line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -79,6 +79,9 @@ pub struct Closing<'a> {
     pub until_ns: u64,
     /// Shards whose worker was lost, and when others took over, nanoseconds since the start.
     pub lost_shards: &'a [(u32, u64)],
+    /// Whether every arrival of the schedule should be accounted for: true at the end of a whole run, false
+    /// for figures so far and for a run that was stopped.
+    pub whole: bool,
 }
 
 impl Sums {
@@ -194,9 +197,9 @@ impl Tally {
         let duration_ns = until_ns - from_ns;
         let seconds = duration_ns as f64 / 1e9;
         let per_second = |count: u64| if duration_ns == 0 { 0.0 } else { count as f64 / seconds };
-        let scheduled = closing.plan.due_between(from_ns, until_ns);
         let workers = self.workers(closing, from_ns, until_ns);
-        let lost: u64 = workers.iter().map(|w| w.lost).sum();
+        let (scheduled, unowned) = self.scheduled(closing, from_ns, until_ns);
+        let lost = workers.iter().map(|w| w.lost).sum::<u64>() + unowned;
         let errors: u64 = self.total.errors.values().sum();
         let ended = self.total.completed + errors;
         let mut report = Report {
@@ -235,6 +238,25 @@ impl Tally {
             })
             .collect();
         report
+    }
+
+    /// Arrivals that the figures should hold, and those of them that nobody owned because every worker was
+    /// lost.
+    fn scheduled(&self, closing: Closing<'_>, from_ns: u64, until_ns: u64) -> (u64, u64) {
+        let plan = closing.plan;
+        let shards = 0..plan.scores().len();
+        if closing.whole {
+            let due = plan.due_between(from_ns, until_ns);
+            let owned: u64 = shards.map(|shard| plan.owned_between(shard, from_ns, until_ns)).sum();
+            return (due, due.saturating_sub(owned));
+        }
+        let accounted = shards.map(|index| {
+            let shard = u32::try_from(index).unwrap_or(u32::MAX);
+            let taken_over = closing.lost_shards.iter().find(|(lost, _)| *lost == shard).map(|(_, at)| *at);
+            let end = taken_over.unwrap_or_else(|| self.covered_ns(shard)).max(self.covered_ns(shard));
+            plan.owned_between(index, from_ns, end.min(until_ns.max(self.covered_ns(shard))))
+        });
+        (accounted.sum(), 0)
     }
 
     fn workers(&self, closing: Closing<'_>, from_ns: u64, until_ns: u64) -> Vec<WorkerReport> {
@@ -372,7 +394,7 @@ mod tests {
             tally.absorb(0, &node("a"), &second(s, 50, 0));
             tally.absorb(1, &node("b"), &second(s, 50, u64::from(s == 2)));
         }
-        let report = tally.report(Closing { plan: &plan, until_ns: u64::MAX, lost_shards: &[] });
+        let report = tally.report(Closing { plan: &plan, until_ns: u64::MAX, lost_shards: &[], whole: true });
         assert_eq!((report.scheduled, report.sent, report.completed, report.errors), (300, 300, 299, 1));
         assert_eq!(report.target_rate, 100.0);
         assert_eq!(report.error_classes, [("timeout".to_owned(), 1)]);
@@ -393,8 +415,12 @@ mod tests {
         }
         tally.absorb(1, &node("b"), &second(0, 50, 0));
         tally.absorb(1, &node("b"), &second(1, 50, 0));
-        let report =
-            tally.report(Closing { plan: &plan, until_ns: u64::MAX, lost_shards: &[(1, 2_300_000_000)] });
+        let report = tally.report(Closing {
+            plan: &plan,
+            until_ns: u64::MAX,
+            lost_shards: &[(1, 2_300_000_000)],
+            whole: true,
+        });
         assert_eq!(report.lost, 15, "half of 30 arrivals between 2.0 s and 2.3 s");
         assert!(report.workers[1].was_lost && !report.workers[0].was_lost);
     }
@@ -406,7 +432,7 @@ mod tests {
         let mut late = second(1, 100, 0);
         late.dropped = 10;
         tally.absorb(0, &node("a"), &late);
-        let report = tally.report(Closing { plan: &plan, until_ns: u64::MAX, lost_shards: &[] });
+        let report = tally.report(Closing { plan: &plan, until_ns: u64::MAX, lost_shards: &[], whole: true });
         assert!(matches!(&report.verdict, Verdict::Invalid(why) if why.starts_with("generator saturated")));
     }
 

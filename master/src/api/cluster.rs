@@ -1,0 +1,174 @@
+//! ClusterService.
+
+use super::request;
+use super::status;
+use super::{Api, encode};
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use shanty_model::id::{NodeId, nearest};
+use shanty_proto::v1 as pb;
+use shanty_rt::task::Scope;
+use shanty_rt::wire::time::timestamp;
+use std::time::Duration;
+use tokio::sync::{broadcast, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+/// Messages that wait for a slow client.
+const AHEAD: usize = 64;
+/// Stored events read at once.
+const CHUNK: u32 = 500;
+/// How long a transfer may take before its caller is told that it goes on.
+const TRANSFER_PATIENCE: Duration = Duration::from_secs(5);
+
+fn count(n: usize) -> Option<u32> {
+    Some(u32::try_from(n).unwrap_or(u32::MAX))
+}
+
+impl Api {
+    /// The cluster as this master sees it; figures of the leader only when it leads here.
+    async fn cluster_now(&self) -> Result<pb::Cluster, Status> {
+        let leadership = self.leadership.borrow().clone();
+        let members = self.members.borrow().clone();
+        let core = self.core().ok();
+        let (workers, active_runs) = match &core {
+            Some(core) => core.look(|engine, now| (engine.workers(now), engine.active_runs())).await?,
+            None => (Vec::new(), 0),
+        };
+        let present = workers.iter().filter(|(_, _, _, present)| *present).count();
+        Ok(pb::Cluster {
+            name: self.cluster.clone(),
+            leader: leadership.leader.as_ref().map(|leader| leader.node.resource()).unwrap_or_default(),
+            epoch: u32::try_from(leadership.largest_epoch.0).unwrap_or(u32::MAX),
+            leader_since: core.as_ref().map(|core| timestamp(core.since_unix_ms())),
+            coordinator: self.coord.name().to_owned(),
+            store: self.store.kind().to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            masters: count(members.masters.len()),
+            workers: if core.is_some() { count(present) } else { count(self.registry.len()) },
+            sentinels: count(members.sentinels.len()),
+            active_runs: core.is_some().then(|| count(active_runs)).flatten(),
+        })
+    }
+
+    fn transfer_target(&self, target: &str) -> Result<Option<NodeId>, Status> {
+        let members = self.members.borrow().clone();
+        let others: Vec<&NodeId> = members.masters.keys().filter(|node| **node != self.me).collect();
+        if target.is_empty() {
+            return match others.is_empty() {
+                false => Ok(None),
+                true => Err(status::precondition(
+                    "NO_OTHER_MASTER",
+                    "no other master is up to lead: start one first",
+                )),
+            };
+        }
+        let node: NodeId = target.parse().map_err(|error: shanty_model::id::InvalidId| {
+            status::invalid_field("target", error.to_string())
+        })?;
+        if node == self.me {
+            return Err(status::precondition("LEADS_ALREADY", &format!("`{node}` leads already")));
+        }
+        if !members.masters.contains_key(&node) {
+            let near = nearest(node.as_str(), others.iter().map(|other| other.as_str()));
+            let near: Vec<String> = near.into_iter().map(str::to_owned).collect();
+            return Err(status::not_found("master", node.as_str(), &near));
+        }
+        Ok(Some(node))
+    }
+}
+
+#[tonic::async_trait]
+impl pb::cluster_service_server::ClusterService for Api {
+    type WatchEventsStream = BoxStream<'static, Result<pb::ClusterEvent, Status>>;
+
+    async fn get_cluster(
+        &self,
+        request: Request<pb::GetClusterRequest>,
+    ) -> Result<Response<pb::Cluster>, Status> {
+        let pb::GetClusterRequest {} = request.into_inner();
+        Ok(Response::new(self.cluster_now().await?))
+    }
+
+    async fn watch_events(
+        &self,
+        request: Request<pb::WatchEventsRequest>,
+    ) -> Result<Response<Self::WatchEventsStream>, Status> {
+        let pb::WatchEventsRequest { after_sequence } = request.into_inner();
+        let feed = self.core()?.follow_nodes();
+        let cursor = if after_sequence == 0 { self.store.last_node_event().await? } else { after_sequence };
+        let (out, stream) = mpsc::channel(AHEAD);
+        let mut scope = Scope::under(&self.stop);
+        let api = self.clone();
+        scope.spawn("watch-events", async move {
+            let stop = api.stop.clone();
+            tokio::select! {
+                ended = api.tell_events(feed, cursor, &out) => if let Err(status) = ended {
+                    // A client that went away needs no status.
+                    let _gone = out.send(Err(status)).await;
+                },
+                () = stop.cancelled() => {}
+            }
+        });
+        let held = ReceiverStream::new(stream).map(move |item| {
+            let _held = &scope;
+            item
+        });
+        Ok(Response::new(held.boxed()))
+    }
+
+    async fn transfer_leadership(
+        &self,
+        request: Request<pb::TransferLeadershipRequest>,
+    ) -> Result<Response<pb::Cluster>, Status> {
+        let pb::TransferLeadershipRequest { target, request_id } = request.into_inner();
+        // A hand-over is not stored: the id is checked for its form, and a repetition finds the new leader.
+        let same = pb::TransferLeadershipRequest { target: target.clone(), request_id: String::new() };
+        request::key(&request_id, "TransferLeadership", &same)?;
+        let core = self.core()?;
+        let target = self.transfer_target(&target)?;
+        let before = core.epoch();
+        core.resign(target).await?;
+        let mut leadership = self.leadership.clone();
+        let changed = async {
+            leadership.wait_for(|now| now.leader.is_some() && now.largest_epoch > before).await.is_ok()
+        };
+        match tokio::time::timeout(TRANSFER_PATIENCE, changed).await {
+            Ok(true) => Ok(Response::new(self.cluster_now().await?)),
+            Ok(false) | Err(_) => {
+                Err(status::unavailable("NO_LEADER", "leadership was given up; nobody has taken it yet"))
+            }
+        }
+    }
+}
+
+impl Api {
+    async fn tell_events(
+        &self,
+        mut feed: broadcast::Receiver<crate::store::NodeEventRecord>,
+        mut cursor: u32,
+        out: &mpsc::Sender<Result<pb::ClusterEvent, Status>>,
+    ) -> Result<(), Status> {
+        loop {
+            loop {
+                let stored = self.store.node_events(cursor, CHUNK).await?;
+                let Some(last) = stored.last().map(|record| record.sequence) else { break };
+                for record in &stored {
+                    if out.send(Ok(encode::node_event(record))).await.is_err() {
+                        return Ok(());
+                    }
+                }
+                cursor = last;
+            }
+            tokio::select! {
+                told = feed.recv() => match told {
+                    Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => {
+                        return Err(status::unavailable("NO_LEADER", "the leader has changed: watch again"));
+                    }
+                },
+                () = out.closed() => return Ok(()),
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The API's door: gRPC in, asks and looks to the leading core, gRPC out.
+//!
+//! Each handler decodes, asks a handle, encodes. A master that does not lead hands the whole call to the
+//! one that does (`forward`), so any master answers any call.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `run`, `job`, `node`, `cluster` | one service each |
+//! | `watch` | streams of a run's events |
+//! | `link` | the masters' end of the worker link |
+//! | `encode` | records as messages |
+//! | `page` | page sizes, tokens, filters |
+//! | `request` | request ids |
+//! | `forward` | a standby hands a call to the leader |
+//! | `status` | the one map from errors to `tonic::Status` |
+
+mod cluster;
+mod encode;
+mod forward;
+mod job;
+mod link;
+mod node;
+mod page;
+mod request;
+mod run;
+mod status;
+mod watch;
+
+pub use forward::Forward;
+pub use link::{Link, LinkOptions};
+
+use crate::registry::Registry;
+use crate::runtime::{CoreHandle, Error, Leading};
+use crate::store::Store;
+use shanty_model::id::NodeId;
+use shanty_proto::v1 as pb;
+use shanty_rt::coord::Coord;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+/// What the handlers share.
+#[derive(Debug, Clone)]
+pub struct Api {
+    /// This master.
+    pub me: NodeId,
+    /// Name of the cluster.
+    pub cluster: String,
+    /// Where the leading core is found.
+    pub leading: Leading,
+    /// The store, for what is history.
+    pub store: Store,
+    /// Attached workers.
+    pub registry: Arc<Registry>,
+    /// The coordinator, for its name.
+    pub coord: Arc<dyn Coord>,
+    /// Leadership as this master sees it.
+    pub leadership: tokio::sync::watch::Receiver<crate::election::Leadership>,
+    /// Registered nodes as this master sees them.
+    pub members: tokio::sync::watch::Receiver<crate::election::Members>,
+    /// Ends streams when the process does.
+    pub stop: CancellationToken,
+}
+
+impl Api {
+    fn core(&self) -> Result<CoreHandle, Error> {
+        self.leading.core()
+    }
+
+    /// The four public services.
+    #[must_use]
+    pub fn routes(self, link: Link) -> Routes {
+        let api = Arc::new(self);
+        Routes::new(pb::run_service_server::RunServiceServer::from_arc(api.clone()))
+            .add_service(pb::job_service_server::JobServiceServer::from_arc(api.clone()))
+            .add_service(pb::node_service_server::NodeServiceServer::from_arc(api.clone()))
+            .add_service(pb::cluster_service_server::ClusterServiceServer::from_arc(api))
+            .add_service(shanty_proto::internal::worker_link_server::WorkerLinkServer::new(link))
+    }
+}

@@ -1,0 +1,354 @@
+//! One run with its parts: the state machine's records, the plan, the tally, and what must be stored.
+//!
+//! A part is a shard with its newest attempt. In a run of shape rate a part is one worker's share; when its
+//! worker is lost the shard is yielded and never comes back, and a worker that joins gets a new one.
+
+use super::Now;
+use super::command::{Assignment, Command, Order};
+use crate::placement::Decision;
+use crate::store::{AttemptRecord, EventBody, EventRecord, Mutation, RunRecord, ShardRecord};
+use shanty_model::epoch::Epoch;
+use shanty_model::id::{AttemptId, NodeId, ShardId};
+use shanty_model::kind::Tally;
+use shanty_model::rate::Plan;
+use shanty_model::state::{RunEvent, RunState, ShardEvent, ShardState};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Placement decisions kept with a run.
+const KEPT_DECISIONS: usize = 16;
+
+/// A shard with its newest attempt.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// The shard.
+    pub shard: ShardRecord,
+    /// Its newest attempt.
+    pub attempt: AttemptRecord,
+    /// Number of the newest report that was taken in.
+    pub absorbed: u64,
+    /// Revision of the plan that its worker has in force.
+    pub applied: u32,
+    /// Revision of the plan that its worker was told.
+    pub told: u32,
+    /// When it must have been accepted by.
+    pub accept_by: Duration,
+    /// Since when its worker is away; none while it is there.
+    pub away_since: Option<Duration>,
+    /// How long it may be away, from then.
+    pub grace: Duration,
+    /// Instant of the run from which its share is zero because its worker drains; cancelled after it.
+    pub leaves_at_ns: Option<u64>,
+    dirty: Dirty,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Dirty {
+    shard: bool,
+    attempt: bool,
+}
+
+impl Part {
+    /// A part as it was stored, its worker not heard yet.
+    pub fn stored(shard: ShardRecord, attempt: AttemptRecord, away_since: Duration, grace: Duration) -> Part {
+        Part {
+            shard,
+            attempt,
+            absorbed: 0,
+            applied: 0,
+            told: 0,
+            accept_by: away_since + grace,
+            away_since: Some(away_since),
+            grace,
+            leaves_at_ns: None,
+            dirty: Dirty::default(),
+        }
+    }
+
+    /// Whether its attempt is still out.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        !self.shard.state.is_terminal()
+    }
+
+    /// Its worker.
+    #[must_use]
+    pub fn node(&self) -> &NodeId {
+        &self.attempt.node
+    }
+}
+
+/// A run that has not ended.
+#[derive(Debug)]
+pub struct Machine {
+    /// The run as it is stored.
+    pub record: RunRecord,
+    /// Its parts by shard index.
+    pub parts: Vec<Part>,
+    /// Its results so far.
+    pub tally: Tally,
+    /// When it was taken up by this leader.
+    pub since: Duration,
+    /// Since when no worker has a part in it.
+    pub alone_since: Option<Duration>,
+    /// When workers must have stopped by.
+    pub stop_by: Option<Duration>,
+    /// Until when a change may be on its way.
+    pub change_by: Option<Duration>,
+    /// Notes that are given once.
+    pub given: BTreeSet<&'static str>,
+    /// Workers that have refused it or failed with it, by incarnation: they are not asked again.
+    pub unwilling: BTreeSet<(NodeId, String)>,
+    /// Seconds of the run, before this one, that the rules have looked at.
+    pub judged_seconds: u32,
+    /// Seconds in a row in which the target could not be reached.
+    pub unreachable_seconds: u32,
+    /// When shares may be looked at again.
+    pub rescore_at: Duration,
+    dirty: bool,
+    fresh: bool,
+    events: Vec<EventRecord>,
+    orders: Vec<(NodeId, Order)>,
+}
+
+impl Machine {
+    /// A machine for `record`. `fresh` when it is not in the store yet.
+    pub fn new(record: RunRecord, parts: Vec<Part>, since: Duration, fresh: bool) -> Machine {
+        let tally = record.spec.tally();
+        Machine {
+            record,
+            parts,
+            tally,
+            since,
+            alone_since: None,
+            stop_by: None,
+            change_by: None,
+            given: BTreeSet::new(),
+            unwilling: BTreeSet::new(),
+            judged_seconds: 0,
+            unreachable_seconds: 0,
+            rescore_at: since,
+            dirty: fresh,
+            fresh,
+            events: Vec::new(),
+            orders: Vec::new(),
+        }
+    }
+
+    /// Whether it has ended and may be forgotten.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.record.state.is_terminal() && !self.dirty
+    }
+
+    /// Time since the run's start, nanoseconds; 0 before it.
+    #[must_use]
+    pub fn run_ns(&self, now: Now) -> u64 {
+        self.record.detail.start_unix_ns.map_or(0, |start| u64::try_from(now.unix_ns - start).unwrap_or(0))
+    }
+
+    /// The plan, once there is one.
+    #[must_use]
+    pub fn plan(&self) -> Option<&Plan> {
+        self.record.detail.plan.as_ref()
+    }
+
+    /// Parts whose attempts are still out.
+    pub fn active(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.parts.len()).filter(|i| self.parts[*i].is_active())
+    }
+
+    /// Moves the run on; an event that does not apply changes nothing.
+    pub fn advance(&mut self, now: Now, epoch: Epoch, event: RunEvent, reason: &str) {
+        let from = self.record.state;
+        let Ok(to) = from.on(event) else { return };
+        self.record.state = to;
+        self.record.epoch = epoch;
+        reason.clone_into(&mut self.record.reason);
+        self.dirty = true;
+        if from != to {
+            self.event(now, EventBody::State { from, to, reason: reason.to_owned() });
+        }
+    }
+
+    /// Moves a part's shard on; an event that does not apply changes nothing. Answers whether it did.
+    pub fn advance_shard(&mut self, now: Now, index: usize, event: ShardEvent, reason: &str) -> bool {
+        let part = &mut self.parts[index];
+        let Ok(state) = part.shard.state.on(event) else { return false };
+        part.shard.state = state;
+        reason.clone_into(&mut part.shard.reason);
+        part.dirty.shard = true;
+        let body = EventBody::Shard {
+            shard: part.shard.id.clone(),
+            attempt: part.shard.attempt,
+            node: part.shard.node.clone(),
+            state,
+            reason: reason.to_owned(),
+        };
+        self.event(now, body);
+        true
+    }
+
+    /// Ends a part's attempt and its shard.
+    pub fn end_part(&mut self, now: Now, index: usize, state: ShardState, outcome: &str, reason: &str) {
+        if !self.advance_shard(now, index, ShardEvent::Ended(state), reason) {
+            return;
+        }
+        let attempt = &mut self.parts[index].attempt;
+        outcome.clone_into(&mut attempt.outcome);
+        reason.clone_into(&mut attempt.reason);
+        attempt.end_ms = Some(now.unix_ms());
+        self.parts[index].dirty.attempt = true;
+    }
+
+    /// Adds a part for `node`; it is sent with the next [`Machine::tell_plan`].
+    pub fn add_part(
+        &mut self,
+        now: Now,
+        epoch: Epoch,
+        node: &NodeId,
+        incarnation: &str,
+        accept_by: Duration,
+    ) {
+        let index = u32::try_from(self.parts.len()).unwrap_or(u32::MAX);
+        let id = ShardId { run: self.record.id.clone(), index };
+        let shard = ShardRecord {
+            id: id.clone(),
+            state: ShardState::Pending,
+            attempt: 1,
+            node: Some(node.clone()),
+            reason: String::new(),
+            version: 0,
+        };
+        let attempt = AttemptRecord {
+            id: AttemptId { shard: id, number: 1 },
+            node: node.clone(),
+            incarnation: incarnation.to_owned(),
+            epoch,
+            outcome: String::new(),
+            reason: String::new(),
+            version: 0,
+            create_ms: now.unix_ms(),
+            end_ms: None,
+        };
+        let mut part = Part::stored(shard, attempt, now.boot, Duration::ZERO);
+        part.away_since = None;
+        part.accept_by = accept_by;
+        part.dirty = Dirty { shard: true, attempt: true };
+        self.parts.push(part);
+    }
+
+    /// Sends the plan to every active part that was told an older one.
+    pub fn tell_plan(&mut self, now: Now, orphan_limit: Duration) {
+        let Some(plan) = self.record.detail.plan.clone() else { return };
+        for index in self.active().collect::<Vec<_>>() {
+            if self.parts[index].told >= plan.revision || self.parts[index].away_since.is_some() {
+                continue;
+            }
+            let Ok(directive) = serde_json::to_string(&plan.directive(index)) else { continue };
+            let node = self.parts[index].node().clone();
+            let attempt = self.parts[index].attempt.id.clone();
+            let order = if self.parts[index].shard.state == ShardState::Pending {
+                let Ok(spec) = self.record.spec.driver_json() else { continue };
+                self.advance_shard(now, index, ShardEvent::Assigned, "");
+                Order::Assign(Box::new(Assignment {
+                    attempt,
+                    kind: self.record.spec.kind().to_owned(),
+                    spec,
+                    directive,
+                    revision: plan.revision,
+                    start_unix_ns: self.record.detail.start_unix_ns.unwrap_or(now.unix_ns),
+                    orphan_limit,
+                }))
+            } else {
+                Order::Change { attempt, revision: plan.revision, directive }
+            };
+            self.parts[index].told = plan.revision;
+            self.tell(node, order);
+        }
+    }
+
+    /// Sends an order after the next commit.
+    pub fn tell(&mut self, node: NodeId, order: Order) {
+        self.orders.push((node, order));
+    }
+
+    /// Keeps a placement decision.
+    pub fn decided(&mut self, decision: Decision) {
+        let placements = &mut self.record.detail.placements;
+        placements.push(decision);
+        let over = placements.len().saturating_sub(KEPT_DECISIONS);
+        placements.drain(..over);
+        self.dirty = true;
+    }
+
+    /// Gives a note.
+    pub fn note(&mut self, now: Now, warning: bool, reason: &str, message: String) {
+        self.event(now, EventBody::Note { warning, reason: reason.to_owned(), message });
+    }
+
+    /// Marks the run as changed, to be stored with the next commit.
+    pub fn touch(&mut self) {
+        self.dirty = true;
+    }
+
+    /// Asks the run to stop: it shall end in `end` once its workers have.
+    pub fn stop(&mut self, now: Now, epoch: Epoch, end: RunState, reason: &str, patience: Duration) {
+        if self.record.detail.stopping.is_some() || self.record.state.is_terminal() {
+            return;
+        }
+        let at = self.run_ns(now);
+        self.record.detail.stopping = Some((end, reason.to_owned()));
+        self.record.detail.stopped_at_ns = Some(at);
+        self.stop_by = Some(now.boot + patience);
+        self.advance(now, epoch, RunEvent::StopAsked, reason);
+        for index in self.active().collect::<Vec<_>>() {
+            let attempt = self.parts[index].attempt.id.clone();
+            let node = self.parts[index].node().clone();
+            self.tell(node, Order::Cancel { attempt, reason: reason.to_owned(), discard: false });
+        }
+    }
+
+    fn event(&mut self, now: Now, body: EventBody) {
+        self.record.sequence += 1;
+        self.dirty = true;
+        let (run, sequence) = (self.record.id.clone(), self.record.sequence);
+        self.events.push(EventRecord { run, sequence, time_ms: now.unix_ms(), body });
+    }
+
+    /// Hands over what must be stored and told since the last time.
+    pub fn flush(&mut self, commands: &mut Vec<Command>) {
+        if self.dirty {
+            self.record.version += 1;
+            let record = Box::new(self.record.clone());
+            let mutation = if self.fresh { Mutation::InsertRun(record) } else { Mutation::UpdateRun(record) };
+            commands.push(Command::Store(mutation));
+            (self.dirty, self.fresh) = (false, false);
+        }
+        for part in &mut self.parts {
+            if part.dirty.shard {
+                part.shard.version += 1;
+                let shard = part.shard.clone();
+                let insert = shard.version == 1;
+                commands.push(Command::Store(if insert {
+                    Mutation::InsertShard(shard)
+                } else {
+                    Mutation::UpdateShard(shard)
+                }));
+            }
+            if part.dirty.attempt {
+                part.attempt.version += 1;
+                let attempt = part.attempt.clone();
+                let insert = attempt.version == 1;
+                commands.push(Command::Store(if insert {
+                    Mutation::InsertAttempt(attempt)
+                } else {
+                    Mutation::UpdateAttempt(attempt)
+                }));
+            }
+            part.dirty = Dirty::default();
+        }
+        commands.extend(self.events.drain(..).map(|event| Command::Store(Mutation::AppendEvent(event))));
+        commands.extend(self.orders.drain(..).map(|(node, order)| Command::Tell(node, order)));
+    }
+}

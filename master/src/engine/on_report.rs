@@ -1,0 +1,145 @@
+//! What attempts say: taken on, under way, changed, results, the end.
+//!
+//! Every message may come late or twice. Results are counted by their number, once; an end is taken when
+//! all results before it are. What belongs to no run of ours any more is acknowledged, so that its worker
+//! can forget it.
+
+use super::command::{Command, Ending, Order, Outcome, Update};
+use super::{Engine, Now};
+use crate::store::{Mutation, SeriesRecord};
+use shanty_model::id::{AttemptId, NodeId};
+use shanty_model::state::{RunEvent, RunState, ShardEvent, ShardState};
+
+impl Engine {
+    /// An attempt was taken on, began, was refused, or has applied a change.
+    pub fn on_update(&mut self, now: Now, node: &NodeId, attempt: &AttemptId, update: Update) {
+        let epoch = self.epoch;
+        let Some((run, index)) = self.find(node, attempt) else { return };
+        let Some(machine) = self.runs.get_mut(&run) else { return };
+        match update {
+            Update::Accepted => {
+                machine.advance_shard(now, index, ShardEvent::Accepted, "");
+            }
+            Update::Running => {
+                machine.advance_shard(now, index, ShardEvent::Began, "");
+                if machine.record.state == RunState::Planning {
+                    machine.record.start_ms = machine.record.detail.start_unix_ns.map(|ns| ns / 1_000_000);
+                    machine.advance(now, epoch, RunEvent::Began, "");
+                }
+            }
+            Update::Refused(reason) => {
+                let incarnation = machine.parts[index].attempt.incarnation.clone();
+                machine.unwilling.insert((node.clone(), incarnation));
+                self.lose_part(now, &run, index, &format!("{node} refused: {reason}"));
+                self.reconcile(now, &run);
+            }
+            Update::Changed(revision) => {
+                let part = &mut machine.parts[index];
+                part.applied = part.applied.max(revision);
+                machine.settle_change(now, epoch);
+            }
+        }
+    }
+
+    /// A numbered piece of results.
+    pub fn on_report(
+        &mut self,
+        now: Now,
+        node: &NodeId,
+        attempt: &AttemptId,
+        sequence: u64,
+        partial: Vec<u8>,
+    ) {
+        let ack = |up_to| {
+            Command::Tell(
+                node.clone(),
+                Order::Ack { attempt: attempt.clone(), sequence: up_to, ended: false },
+            )
+        };
+        let Some((run, index)) = self.find(node, attempt) else {
+            self.commands.push(ack(sequence));
+            return;
+        };
+        let Some(machine) = self.runs.get_mut(&run) else { return };
+        let absorbed = machine.parts[index].absorbed;
+        if sequence <= absorbed {
+            self.commands.push(ack(absorbed));
+            return;
+        }
+        if sequence > absorbed + 1 {
+            // A piece before it is still to come: the worker sends in order, and again after it attaches.
+            return;
+        }
+        let shard = attempt.shard.index;
+        if let Err(error) = machine.tally.absorb(shard, node, &partial) {
+            machine.note(now, true, "UNREADABLE_RESULTS", format!("{attempt} report {sequence}: {error}"));
+        }
+        machine.parts[index].absorbed = sequence;
+        let record = SeriesRecord { attempt: attempt.clone(), node: node.clone(), sequence, partial };
+        self.commands.push(Command::Store(Mutation::AppendSeries(record)));
+        self.commands.push(ack(sequence));
+    }
+
+    /// An attempt has ended.
+    pub fn on_ended(&mut self, now: Now, node: &NodeId, ending: Ending) {
+        let Ending { attempt, outcome, reason, last_sequence } = ending;
+        let ack = Command::Tell(
+            node.clone(),
+            Order::Ack { attempt: attempt.clone(), sequence: last_sequence, ended: true },
+        );
+        let Some((run, index)) = self.find(node, &attempt) else {
+            self.commands.push(ack);
+            return;
+        };
+        let Some(machine) = self.runs.get_mut(&run) else { return };
+        if machine.parts[index].absorbed < last_sequence {
+            return;
+        }
+        self.commands.push(ack);
+        if !machine.parts[index].is_active() {
+            return;
+        }
+        self.end_attempt(now, &run, index, outcome, &reason);
+        self.finish_if_ended(now, &run);
+        self.reconcile(now, &run);
+    }
+
+    fn end_attempt(
+        &mut self,
+        now: Now,
+        run: &shanty_model::id::RunId,
+        index: usize,
+        outcome: Outcome,
+        reason: &str,
+    ) {
+        let (epoch, patience) = (self.epoch, self.options.stop_patience);
+        let Some(machine) = self.runs.get_mut(run) else { return };
+        let stopping = machine.record.detail.stopping.is_some();
+        let leaving = machine.parts[index].leaves_at_ns.is_some();
+        match outcome {
+            Outcome::Done => machine.end_part(now, index, ShardState::Done, "done", reason),
+            Outcome::Cancelled if stopping => {
+                machine.end_part(now, index, ShardState::Done, "cancelled", reason)
+            }
+            Outcome::Cancelled if leaving => {
+                machine.end_part(now, index, ShardState::Yielded, "cancelled", "drained")
+            }
+            Outcome::Failed { transient: false } => {
+                let node = machine.parts[index].node().clone();
+                machine.end_part(now, index, ShardState::Failed, "failed", reason);
+                machine.stop(now, epoch, RunState::Failed, &format!("{node}: {reason}"), patience);
+            }
+            Outcome::Failed { transient: true } | Outcome::Cancelled | Outcome::Orphaned => {
+                self.lose_part(now, run, index, reason);
+            }
+        }
+    }
+
+    /// The run and part that hold this attempt on this worker.
+    fn find(&self, node: &NodeId, attempt: &AttemptId) -> Option<(shanty_model::id::RunId, usize)> {
+        let machine = self.runs.get(&attempt.shard.run)?;
+        let index = usize::try_from(attempt.shard.index).ok()?;
+        let part = machine.parts.get(index)?;
+        (part.attempt.id == *attempt && part.node() == node).then(|| (attempt.shard.run.clone(), index))
+    }
+}

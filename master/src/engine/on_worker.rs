@@ -1,0 +1,170 @@
+//! Workers attached, heard, gone, cordoned, drained.
+
+use super::command::{Command, Order, Refused};
+use super::worker::{Arrival, Held, Presence, Worker};
+use super::{Engine, Now};
+use crate::store::{Mutation, NodeRecord};
+use shanty_model::id::{NodeId, RunId, nearest};
+use shanty_model::state::ShardState;
+use shanty_model::telemetry::Telemetry;
+
+impl Engine {
+    /// A worker has attached. It gets work once its inventory is known.
+    pub fn on_attached(&mut self, now: Now, arrival: Arrival) {
+        let node = arrival.node.clone();
+        let before = self.workers.get(&node);
+        let restarted = before.is_none_or(|worker| worker.arrival.incarnation != arrival.incarnation);
+        let draining = !restarted && before.is_some_and(|worker| worker.draining);
+        let worker = Worker {
+            presence: Presence::Arriving,
+            heard: now.boot,
+            heard_unix_ms: now.unix_ms(),
+            clock_offset_ns: before.map_or(0, |worker| worker.clock_offset_ns),
+            cordoned: self.cordoned.get(&node).copied().unwrap_or(false),
+            draining,
+            arrival,
+        };
+        if restarted {
+            let message = format!("{} attached with {} slots", node, worker.arrival.slots);
+            self.node_event(now, &node, "WORKER_ATTACHED", message);
+        }
+        self.workers.insert(node, worker);
+    }
+
+    /// A worker has said what it holds: what it should do goes on, what it should not ends.
+    pub fn on_inventory(&mut self, now: Now, node: &NodeId, held: &[Held]) {
+        let Some(worker) = self.workers.get_mut(node) else { return };
+        worker.presence = Presence::Present;
+        let incarnation = worker.arrival.incarnation.clone();
+        for id in self.runs.keys().cloned().collect::<Vec<RunId>>() {
+            let Some(machine) = self.runs.get_mut(&id) else { continue };
+            for index in machine.active().collect::<Vec<_>>() {
+                let part = &mut machine.parts[index];
+                if part.node() != node || part.shard.state == ShardState::Pending {
+                    continue;
+                }
+                let same = part.attempt.incarnation == incarnation;
+                match held.iter().find(|held| same && held.attempt == part.attempt.id) {
+                    Some(held) => {
+                        part.away_since = None;
+                        part.applied = part.applied.max(held.revision);
+                        part.told = held.revision;
+                    }
+                    // Whatever it was, this worker does not have it: others take it at once.
+                    None => {
+                        part.away_since = Some(now.boot);
+                        part.grace = std::time::Duration::ZERO;
+                    }
+                }
+            }
+            machine.retell_cancel(node);
+        }
+        for held in held {
+            let known = self.runs.get(&held.attempt.shard.run);
+            let part = known.and_then(|m| m.parts.iter().find(|part| part.attempt.id == held.attempt));
+            if held.ended || part.is_some_and(super::machine::Part::is_active) {
+                continue;
+            }
+            let reason = "others have this work".to_owned();
+            let order = Order::Cancel { attempt: held.attempt.clone(), reason, discard: known.is_none() };
+            self.commands.push(Command::Tell(node.clone(), order));
+        }
+        self.reconcile_all(now);
+    }
+
+    /// A worker was heard.
+    pub fn on_heartbeat(&mut self, now: Now, node: &NodeId, telemetry: Telemetry, clock_offset_ns: i64) {
+        if let Some(worker) = self.workers.get_mut(node) {
+            worker.heard = now.boot;
+            worker.heard_unix_ms = now.unix_ms();
+            worker.arrival.telemetry = telemetry;
+            worker.clock_offset_ns = clock_offset_ns;
+        }
+    }
+
+    /// A worker's stream is gone; it may come back.
+    pub fn on_gone(&mut self, now: Now, node: &NodeId, incarnation: &str) {
+        let Some(worker) = self.workers.get_mut(node) else { return };
+        if worker.arrival.incarnation != incarnation {
+            return;
+        }
+        worker.presence = Presence::Away(now.boot);
+        let grace = if worker.draining { std::time::Duration::ZERO } else { self.options.link_grace };
+        for machine in self.runs.values_mut() {
+            for index in machine.active().collect::<Vec<_>>() {
+                let part = &mut machine.parts[index];
+                if part.attempt.node == *node && part.away_since.is_none() {
+                    part.away_since = Some(now.boot);
+                    part.grace = grace;
+                }
+            }
+        }
+    }
+
+    /// A worker says that it wants to leave.
+    pub fn on_leaving(&mut self, now: Now, node: &NodeId, reason: &str) {
+        let Some(worker) = self.workers.get_mut(node) else { return };
+        if worker.draining {
+            return;
+        }
+        worker.draining = true;
+        self.node_event(now, node, "WORKER_LEAVING", format!("{node} leaves: {reason}"));
+        self.reconcile_all(now);
+    }
+
+    /// Gives a worker no new work, or gives it some again.
+    ///
+    /// # Errors
+    /// [`Refused::NotFound`] with the nearest names.
+    pub fn cordon(&mut self, now: Now, node: &NodeId, cordoned: bool) -> Result<(), Refused> {
+        let worker = self.known_worker(node)?;
+        let was_draining = worker.draining;
+        if worker.cordoned == cordoned && (cordoned || !was_draining) {
+            return Ok(());
+        }
+        worker.cordoned = cordoned;
+        if !cordoned {
+            worker.draining = false;
+        }
+        self.cordoned.insert(node.clone(), cordoned);
+        let record = NodeRecord { id: node.clone(), cordoned };
+        self.commands.push(Command::Store(Mutation::PutNode(record)));
+        if was_draining && !cordoned {
+            self.commands.push(Command::Tell(node.clone(), Order::Drain(false)));
+        }
+        let reason = if cordoned { "WORKER_CORDONED" } else { "WORKER_UNCORDONED" };
+        let message = if cordoned { "gets no new work" } else { "gets work again" };
+        self.node_event(now, node, reason, format!("{node} {message}"));
+        self.reconcile_all(now);
+        Ok(())
+    }
+
+    /// Cordons a worker and hands its work to the others.
+    ///
+    /// # Errors
+    /// [`Refused::NotFound`] with the nearest names.
+    pub fn drain(&mut self, now: Now, node: &NodeId) -> Result<(), Refused> {
+        self.cordon(now, node, true)?;
+        let worker = self.known_worker(node)?;
+        if worker.draining {
+            return Ok(());
+        }
+        worker.draining = true;
+        self.commands.push(Command::Tell(node.clone(), Order::Drain(true)));
+        self.node_event(now, node, "WORKER_DRAINING", format!("{node} hands its work over"));
+        self.reconcile_all(now);
+        Ok(())
+    }
+
+    fn known_worker(&mut self, node: &NodeId) -> Result<&mut Worker, Refused> {
+        let known: Vec<String> = nearest(node.as_str(), self.workers.keys().map(NodeId::as_str))
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
+        self.workers.get_mut(node).ok_or_else(|| Refused::NotFound {
+            what: "worker",
+            name: node.to_string(),
+            nearest: known,
+        })
+    }
+}

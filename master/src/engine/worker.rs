@@ -1,0 +1,103 @@
+//! A worker as the leader knows it.
+
+use super::Options;
+use crate::placement::Standing;
+use shanty_model::id::{AttemptId, NodeId};
+use shanty_model::telemetry::Telemetry;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What a worker says when it attaches.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Arrival {
+    /// Its node id.
+    pub node: NodeId,
+    /// Identity of this start of its process.
+    pub incarnation: String,
+    /// Its version.
+    pub version: String,
+    /// Kinds that it can do.
+    pub kinds: Vec<String>,
+    /// Attempts it may run at once.
+    pub slots: u32,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its figures.
+    pub telemetry: Telemetry,
+}
+
+/// An attempt that a worker says it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// Number of the newest change that was applied.
+    pub revision: u32,
+    /// Whether it has ended.
+    pub ended: bool,
+}
+
+/// Whether a worker can be spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// Attached, but it has not said yet what it holds.
+    Arriving,
+    /// Attached, and its inventory is known.
+    Present,
+    /// Its stream is gone since then.
+    Away(Duration),
+}
+
+/// A worker.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Worker {
+    /// What it said when it attached, with its newest figures.
+    pub arrival: Arrival,
+    /// Whether it can be spoken to.
+    pub presence: Presence,
+    /// When it was heard last.
+    pub heard: Duration,
+    /// The same for people, milliseconds since 1970.
+    pub heard_unix_ms: i64,
+    /// Its clock minus the leader's, nanoseconds.
+    pub clock_offset_ns: i64,
+    /// Whether it gets no new work.
+    pub cordoned: bool,
+    /// Whether it hands its work over: since it was asked to, or said that it leaves.
+    pub draining: bool,
+}
+
+impl Worker {
+    /// Whether it is attached, known, and was heard lately.
+    #[must_use]
+    pub fn is_present(&self, now: Duration, options: &Options) -> bool {
+        self.presence == Presence::Present && now.saturating_sub(self.heard) < options.session_timeout
+    }
+
+    /// Since when it cannot be spoken to; none while it can.
+    #[must_use]
+    pub fn away_since(&self, now: Duration, options: &Options) -> Option<Duration> {
+        match self.presence {
+            Presence::Away(since) => Some(since),
+            Presence::Arriving | Presence::Present => {
+                (now.saturating_sub(self.heard) >= options.session_timeout).then_some(self.heard)
+            }
+        }
+    }
+
+    /// It as the placement looks at it, `busy` attempts running.
+    #[must_use]
+    pub fn standing(&self, now: Duration, options: &Options, busy: u32) -> Standing {
+        Standing {
+            node: self.arrival.node.clone(),
+            incarnation: self.arrival.incarnation.clone(),
+            telemetry: self.arrival.telemetry,
+            kinds: self.arrival.kinds.clone(),
+            labels: self.arrival.labels.clone(),
+            free_slots: self.arrival.slots.saturating_sub(busy),
+            cordoned: self.cordoned,
+            draining: self.draining,
+            present: self.is_present(now, options),
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Sessions of attached workers, and the sink to the leading core.
+
+use crate::engine::{Arrival, Ending, Held, Order, Update};
+use shanty_model::epoch::Epoch;
+use shanty_model::id::{AttemptId, NodeId};
+use shanty_model::telemetry::Telemetry;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::mpsc;
+
+/// Messages that wait for a worker's stream: a burst of orders for all of its attempts. A worker that does
+/// not read this many is cut off and attaches again.
+const OUTBOX: usize = 1024;
+
+/// One attachment of a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SessionId(u64);
+
+/// What goes out to a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outbound {
+    /// This master leads in this term.
+    Announce(Epoch),
+    /// Do something, in this term.
+    Order(Epoch, Order),
+}
+
+/// What workers say to the leading core.
+#[derive(Debug, Clone, PartialEq)]
+pub enum WorkerEvent {
+    /// It has attached.
+    Attached(Arrival),
+    /// It has said what it holds.
+    Inventory(NodeId, Vec<Held>),
+    /// It was heard: its figures, and its clock minus ours in nanoseconds.
+    Heartbeat(NodeId, Telemetry, i64),
+    /// Its stream is gone: node and incarnation.
+    Gone(NodeId, String),
+    /// It wants to leave.
+    Leaving(NodeId, String),
+    /// Where an attempt is.
+    Update(NodeId, AttemptId, Update),
+    /// A numbered piece of results.
+    Report(NodeId, AttemptId, u64, Vec<u8>),
+    /// An attempt has ended.
+    Ended(NodeId, Ending),
+}
+
+#[derive(Debug)]
+struct Session {
+    id: SessionId,
+    arrival: Arrival,
+    outbox: mpsc::Sender<Outbound>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next: u64,
+    sessions: BTreeMap<NodeId, Session>,
+    sink: Option<mpsc::Sender<WorkerEvent>>,
+}
+
+/// All sessions of this master.
+#[derive(Debug, Default)]
+pub struct Registry {
+    state: Mutex<State>,
+}
+
+impl Registry {
+    /// An empty registry.
+    #[must_use]
+    pub fn new() -> Registry {
+        Registry::default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A worker attaches: its session and what goes out to it. A session that it had before is closed.
+    pub async fn attach(&self, arrival: Arrival) -> (SessionId, mpsc::Receiver<Outbound>) {
+        let (outbox, outgoing) = mpsc::channel(OUTBOX);
+        let (id, sink) = {
+            let mut state = self.lock();
+            state.next += 1;
+            let id = SessionId(state.next);
+            state.sessions.insert(arrival.node.clone(), Session { id, arrival: arrival.clone(), outbox });
+            (id, state.sink.clone())
+        };
+        send(sink, WorkerEvent::Attached(arrival)).await;
+        (id, outgoing)
+    }
+
+    /// A worker's stream has ended. Nothing happens if it has attached anew meanwhile.
+    pub async fn detach(&self, node: &NodeId, id: SessionId) {
+        let (sink, incarnation) = {
+            let mut state = self.lock();
+            match state.sessions.get(node) {
+                Some(session) if session.id == id => {}
+                Some(_) | None => return,
+            }
+            let incarnation = state.sessions.remove(node).map(|session| session.arrival.incarnation);
+            (state.sink.clone(), incarnation)
+        };
+        if let Some(incarnation) = incarnation {
+            send(sink, WorkerEvent::Gone(node.clone(), incarnation)).await;
+        }
+    }
+
+    /// Hands an event of a session to the leading core. Waits while the core is busy; drops the event when
+    /// nobody leads here, since the worker keeps what was not acknowledged.
+    pub async fn forward(&self, node: &NodeId, id: SessionId, event: WorkerEvent) {
+        let sink = {
+            let mut state = self.lock();
+            match state.sessions.get_mut(node) {
+                Some(session) if session.id == id => {
+                    if let WorkerEvent::Heartbeat(_, telemetry, _) = &event {
+                        session.arrival.telemetry = *telemetry;
+                    }
+                }
+                Some(_) | None => return,
+            }
+            state.sink.clone()
+        };
+        send(sink, event).await;
+    }
+
+    /// The core leads from now on: it gets all events, beginning with the workers attached already, each of
+    /// which is told.
+    pub async fn lead(&self, epoch: Epoch, sink: mpsc::Sender<WorkerEvent>) {
+        let arrivals: Vec<Arrival> = {
+            let mut state = self.lock();
+            state.sink = Some(sink.clone());
+            state.sessions.values().map(|session| session.arrival.clone()).collect()
+        };
+        for arrival in arrivals {
+            let node = arrival.node.clone();
+            send(Some(sink.clone()), WorkerEvent::Attached(arrival)).await;
+            self.send(&node, Outbound::Announce(epoch));
+        }
+    }
+
+    /// Nobody leads here any more.
+    pub fn stand_by(&self) {
+        self.lock().sink = None;
+    }
+
+    /// Sends to a worker if it is attached. A worker whose outbox is full is cut off: it attaches again and
+    /// says what it holds.
+    pub fn send(&self, node: &NodeId, message: Outbound) {
+        let mut state = self.lock();
+        let Some(session) = state.sessions.get_mut(node) else { return };
+        if let Err(mpsc::error::TrySendError::Full(_)) = session.outbox.try_send(message) {
+            tracing::warn!(%node, "worker does not read its stream; cutting it off");
+            // Its stream sees the closed outbox, ends, and detaches.
+            session.outbox = mpsc::channel(1).0;
+        }
+    }
+
+    /// Number of workers attached.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lock().sessions.len()
+    }
+
+    /// Whether no worker is attached.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+async fn send(sink: Option<mpsc::Sender<WorkerEvent>>, event: WorkerEvent) {
+    if let Some(sink) = sink {
+        // A core that has gone away needs no events: its successor gets them anew.
+        let _gone = sink.send(event).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arrival(incarnation: &str) -> Arrival {
+        Arrival {
+            node: "w1".parse().unwrap(),
+            incarnation: incarnation.to_owned(),
+            version: String::new(),
+            kinds: vec![],
+            slots: 1,
+            labels: BTreeMap::new(),
+            telemetry: Telemetry::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_newest_session_wins_and_the_end_of_an_older_one_changes_nothing() {
+        let registry = Registry::new();
+        let (sink, mut events) = mpsc::channel(16);
+        registry.lead(Epoch(1), sink).await;
+        let node: NodeId = "w1".parse().unwrap();
+        let (old, mut old_outbox) = registry.attach(arrival("a")).await;
+        let (new, mut new_outbox) = registry.attach(arrival("b")).await;
+        assert_eq!(old_outbox.recv().await, None, "the older stream is closed");
+        registry.detach(&node, old).await;
+        registry.forward(&node, old, WorkerEvent::Leaving(node.clone(), "late".into())).await;
+        registry.send(&node, Outbound::Announce(Epoch(1)));
+        assert_eq!(new_outbox.recv().await, Some(Outbound::Announce(Epoch(1))));
+        registry.detach(&node, new).await;
+        assert!(matches!(events.recv().await, Some(WorkerEvent::Attached(a)) if a.incarnation == "a"));
+        assert!(matches!(events.recv().await, Some(WorkerEvent::Attached(a)) if a.incarnation == "b"));
+        assert_eq!(events.recv().await, Some(WorkerEvent::Gone(node, "b".into())));
+    }
+
+    #[tokio::test]
+    async fn a_new_leader_hears_of_workers_attached_before_and_tells_them() {
+        let registry = Registry::new();
+        let (_, mut outbox) = registry.attach(arrival("a")).await;
+        let (sink, mut events) = mpsc::channel(16);
+        registry.lead(Epoch(7), sink).await;
+        assert!(matches!(events.recv().await, Some(WorkerEvent::Attached(_))));
+        assert_eq!(outbox.recv().await, Some(Outbound::Announce(Epoch(7))));
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_does_not_read_is_cut_off() {
+        let registry = Registry::new();
+        let (_, mut outbox) = registry.attach(arrival("a")).await;
+        let node: NodeId = "w1".parse().unwrap();
+        for _ in 0..=OUTBOX {
+            registry.send(&node, Outbound::Announce(Epoch(1)));
+        }
+        let mut received = 0;
+        while outbox.recv().await.is_some() {
+            received += 1;
+        }
+        assert_eq!(received, OUTBOX, "the stream ends after what fitted");
+    }
+}

@@ -1,0 +1,26 @@
+//! The runtime: carries out what the engine decides, for as long as a term lasts.
+//!
+//! ```text
+//!   API ── Call ──┐                       ┌─ 1. one store transaction
+//!   workers ──────┼─► Core (owner loop) ──┼─ 2. orders to workers, answers to callers
+//!   tick ─────────┘    Engine             └─ 3. feeds of those who watch
+//! ```
+//! A loop turn takes all that waits, steps the engine for each, and commits once (group commit). If the
+//! commit is refused by the fence, or its fate is unknown, the term ends here and the next leader, possibly
+//! this process, begins from the store.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `call` | what the API asks, and the handle to ask with |
+//! | `core` | the owner loop |
+//! | `feed` | live views and events of runs for those who watch |
+//! | `reign` | a term from the fence to its end |
+
+mod call;
+mod core;
+mod feed;
+mod reign;
+
+pub use call::{Answer, Ask, CoreHandle, Error, Leading, RequestKey};
+pub use feed::{Feeds, RunFeed};
+pub use reign::{LeaderOptions, LeaderRoom};

@@ -1,0 +1,148 @@
+//! All threads of all workers together send the schedule, whatever changes on the way.
+
+use super::super::share::{OpenConnections, ThreadPlan, first_difference, thread_plan};
+use super::{Arrival, Pacer};
+use proptest::prelude::*;
+use shanty_model::rate::{Arrivals, Load, Plan, Schedule, Sequence, Stage};
+
+const MS: u64 = 1_000_000;
+const SECOND: u64 = 1_000_000_000;
+
+fn thread(plan: &Plan, shard: usize, thread: u32, threads: u32) -> ThreadPlan {
+    thread_plan(&plan.directive(shard), OpenConnections::PerWorker(10), thread, threads)
+}
+
+fn constant(rate_milli: u64, len_ns: u64) -> Load {
+    let schedule = Schedule::new(&[Stage { rate_milli, len_ns, ramp: false }]);
+    Load::Open { schedule, arrivals: Arrivals::Uniform }
+}
+
+fn drain(pacer: &mut Pacer, now_ns: u64, into: &mut Vec<Arrival>) {
+    while let Some(arrival) = pacer.pop(now_ns) {
+        into.push(arrival);
+    }
+}
+
+#[test]
+fn a_lone_thread_walks_the_whole_schedule_in_order() {
+    let mut pacer = Pacer::new(&thread(&Plan::new(constant(3_000, 2 * SECOND), vec![1]), 0, 0, 1));
+    assert_eq!(pacer.next_due(), Some(0));
+    let mut seen = Vec::new();
+    drain(&mut pacer, 1_500 * MS, &mut seen);
+    assert_eq!(seen.len(), 5);
+    assert_eq!(pacer.next_due(), Some(1_666_666_667));
+    assert_eq!(pacer.covered_ns(), 1_666_666_667);
+    drain(&mut pacer, 9 * SECOND, &mut seen);
+    assert_eq!((seen.len(), pacer.next_due()), (6, None));
+    assert!(pacer.covered_ns() >= 2 * SECOND);
+}
+
+#[test]
+fn a_late_start_counts_what_it_leaves_out() {
+    let plan = Plan::new(constant(1_000_000, 10 * SECOND), vec![1, 3]);
+    let mut total = 0;
+    for t in 0..2 {
+        let mut pacer = Pacer::new(&thread(&plan, 0, t, 2));
+        total += pacer.skip_to(3 * SECOND);
+        assert!(pacer.next_due().is_some_and(|due| due >= 3 * SECOND));
+    }
+    assert_eq!(total, plan.owned_between(0, 0, 3 * SECOND));
+}
+
+#[test]
+fn an_old_part_holds_until_the_first_one_of_the_new_plan_begins() {
+    let mut plan = Plan::new(constant(1_000_000, 2 * SECOND), vec![1, 1]);
+    let mut pacer = Pacer::new(&thread(&plan, 0, 0, 1));
+    // More splits ahead than a directive carries: its first part begins later than now.
+    for ms in [1_000, 1_010, 1_020, 1_030] {
+        plan.change_split(ms * MS, vec![1, 1]);
+    }
+    let mut seen = Vec::new();
+    drain(&mut pacer, 900 * MS, &mut seen);
+    pacer.adopt(&thread(&plan, 0, 0, 1), 910 * MS);
+    drain(&mut pacer, 2 * SECOND, &mut seen);
+    assert_eq!(seen.len(), 1_000);
+}
+
+#[test]
+fn a_closed_loop_has_no_arrivals() {
+    let plan = Plan::new(Load::Closed { connections: 4, end_ns: SECOND }, vec![1]);
+    let mut pacer = Pacer::new(&thread(&plan, 0, 0, 1));
+    assert_eq!((pacer.next_due(), pacer.pop(u64::MAX), pacer.skip_to(SECOND)), (None, None, 0));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// The threads of all workers take each arrival once, at its due time, through ramps, random arrivals and
+    /// changes that reach each thread at its own moment before they take effect.
+    #[test]
+    fn all_threads_together_take_the_schedule_exactly(
+        stages in prop::collection::vec((0u64..400_000, 1u64..1_500, any::<bool>()), 1..4),
+        poisson in any::<bool>(),
+        scores in prop::collection::vec(0u64..20, 1..4),
+        threads in 1u32..4,
+        changes in prop::collection::vec((100u64..3_000, prop::option::of(0u64..400_000), 0u64..20), 0..5),
+        delays in prop::collection::vec(0u64..100, 24),
+        steps in prop::collection::vec(1u64..40, 16),
+    ) {
+        let arrivals = if poisson { Arrivals::Poisson { seed: 11 } } else { Arrivals::Uniform };
+        let stages: Vec<Stage> = stages
+            .into_iter()
+            .map(|(rate_milli, ms, ramp)| Stage { rate_milli, len_ns: ms * MS, ramp })
+            .collect();
+        let mut scores = scores;
+        scores.push(1);
+        let first = Plan::new(Load::Open { schedule: Schedule::new(&stages), arrivals }, scores.clone());
+        // Each change is decided at `at - 100 ms` and told to each thread within 100 ms, one by one.
+        let mut changes = changes;
+        changes.sort_unstable();
+        changes.dedup_by_key(|change| change.0);
+        let mut plans = vec![(0, first)];
+        for (at_ms, rate, score) in changes {
+            let mut plan = plans.last().unwrap().1.clone();
+            match rate {
+                Some(rate) => plan.change_rate(at_ms * MS, rate),
+                None => {
+                    scores[0] = score;
+                    plan.change_split(at_ms * MS, scores.clone());
+                }
+            }
+            plans.push((at_ms, plan));
+        }
+        let end = plans[0].1.load.end_ns();
+        let mut seen = Vec::new();
+        let mut which = 0;
+        for shard in 0..scores.len() {
+            for t in 0..threads {
+                let mut pacer = Pacer::new(&thread(&plans[0].1, shard, t, threads));
+                let (mut now, mut told) = (0, 1);
+                for step in steps.iter().cycle() {
+                    drain(&mut pacer, now, &mut seen);
+                    if now > end { break }
+                    let next = now + step * MS;
+                    // Changes that are told before the next step; a later one never before an earlier one, and
+                    // none after it has taken effect.
+                    while let Some((at_ms, plan)) = plans.get(told) {
+                        which += 1;
+                        let told_at = (at_ms - 100 + delays[which % delays.len()]) * MS;
+                        if told_at > next { break }
+                        let old = plans[told - 1].1.directive(shard);
+                        if let Some(at) = first_difference(&old, &plan.directive(shard)) {
+                            pacer.adopt(&thread(plan, shard, t, threads), at);
+                        }
+                        told += 1;
+                    }
+                    now = next;
+                }
+            }
+        }
+        let last = &plans.last().unwrap().1;
+        let Load::Open { schedule, .. } = &last.load else { unreachable!() };
+        let mut sequence = Sequence::new(arrivals);
+        let all: Vec<Arrival> =
+            (0..).map_while(|index| sequence.due(schedule, index).map(|due_ns| Arrival { index, due_ns })).collect();
+        seen.sort_unstable_by_key(|arrival| arrival.index);
+        prop_assert_eq!(seen, all);
+    }
+}

@@ -4,7 +4,7 @@
 //! Tests: below.
 
 use crate::screen::Output;
-use crate::{call, cluster, context, job, node, quantity, run};
+use crate::{call, cluster, context, demo, job, node, quantity, run};
 use clap::{Args, Parser, Subcommand};
 use std::time::Duration;
 
@@ -72,6 +72,11 @@ pub(crate) enum Command {
     /// Show what can be called
     #[command(subcommand)]
     Api(call::api::Verb),
+    /// See it work: a cluster, a load test, a killed worker, a report; nothing stays behind
+    Demo(demo::Args),
+    /// A small HTTP server to aim at
+    #[command(hide = true)]
+    Target(demo::target::Args),
     /// Print completions for a shell
     Completions {
         /// The shell

@@ -40,7 +40,12 @@ impl Context {
     /// A command line of this program that reaches the same cluster.
     pub(crate) fn command(&self, words: &str) -> String {
         let addr = self.client.shown();
-        if addr == DEFAULT_ADDR { format!("shanty {words}") } else { format!("shanty --addr {addr} {words}") }
+        let program = program();
+        if addr == DEFAULT_ADDR {
+            format!("{program} {words}")
+        } else {
+            format!("{program} --addr {addr} {words}")
+        }
     }
 
     /// Prints one answer: as JSON, or with `table` for people.
@@ -68,6 +73,11 @@ impl Context {
             Output::Table => self.screen.data(&line(message)),
         }
     }
+}
+
+/// This program as it was called, so that a command line that is shown can be typed as it stands.
+pub(crate) fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "shanty".to_owned())
 }
 
 /// Ends when the person at the keyboard (SIGINT) or the machine (SIGTERM) wants this process to end.

@@ -9,6 +9,7 @@ mod client;
 mod cluster;
 mod connect;
 mod context;
+mod demo;
 mod error;
 mod exit;
 mod explain;
@@ -29,6 +30,7 @@ use clap::{CommandFactory as _, Parser as _};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    demo::crew::end_with_parent();
     let cli = Cli::parse();
     let cx = Context::new(&cli.global);
     let ended = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -56,6 +58,8 @@ async fn dispatch(command: Command, cx: &Context) -> Result<Exit, Error> {
         Command::Cluster(verb) => cluster::run(verb, cx).await,
         Command::Call(args) => Box::pin(call::run(args, cx)).await,
         Command::Api(verb) => call::api::run(verb, cx).await,
+        Command::Demo(args) => Box::pin(demo::run(args, cx)).await,
+        Command::Target(args) => demo::target::run(args).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "shanty", &mut std::io::stdout());
             Ok(Exit::Done)

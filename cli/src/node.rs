@@ -11,7 +11,6 @@ use crate::grid::{Grid, Tone};
 use crate::quantity;
 use crate::screen::Paint;
 use shanty_proto::v1;
-use std::time::Duration;
 use v1::node::{Role, State};
 
 /// What to do with nodes.
@@ -38,9 +37,6 @@ pub(crate) enum Verb {
     Drain {
         /// The worker
         name: String,
-        /// After this the rest of its work is taken away
-        #[arg(long, value_parser = quantity::duration, value_name = "TIME")]
-        deadline: Option<Duration>,
     },
 }
 
@@ -87,12 +83,8 @@ pub(crate) async fn run(verb: Verb, cx: &Context) -> Result<Exit, Error> {
                 .await?;
             cx.print(&node, told)?;
         }
-        Verb::Drain { name, deadline } => {
-            let request = v1::DrainNodeRequest {
-                name: name.clone(),
-                deadline: deadline.map(quantity::proto_duration),
-                request_id: request_id(),
-            };
+        Verb::Drain { name } => {
+            let request = v1::DrainNodeRequest { name: name.clone(), request_id: request_id() };
             let node = cx
                 .client
                 .ask(&format!("drain {name}"), |link| {

@@ -15,10 +15,10 @@ mod start;
 mod view;
 
 pub(crate) use follow::{Followed, follow};
-pub(crate) use show::{placement, share, state_tone, what};
+pub(crate) use show::{share, state_tone, what};
 pub(crate) use spec::{SpecArgs, read_text};
 pub(crate) use start::{started, submit, watch_to_end};
-pub(crate) use view::View;
+pub(crate) use view::{View, elapsed};
 
 use crate::client::request_id;
 use crate::context::Context;

@@ -91,10 +91,12 @@ impl View {
 
     /// Says something in the course of the run.
     pub(crate) fn note(&self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| self.screen.say(text)),
-            None => self.screen.say(text),
-        }
+        self.teller().say(text);
+    }
+
+    /// A way to say something beside the bar while the view is busy elsewhere.
+    pub(crate) fn teller(&self) -> Teller {
+        Teller { screen: self.screen, bar: self.bar.clone() }
     }
 
     /// Shows that the stream is lost and being looked for.
@@ -128,6 +130,23 @@ impl View {
             t.seconds.saturating_mul(1000).saturating_add(i64::from(t.nanos) / 1_000_000)
         };
         elapsed(Duration::from_millis(u64::try_from(ms(time).saturating_sub(ms(began))).unwrap_or(0)))
+    }
+}
+
+/// Says lines above the bar.
+#[derive(Debug, Clone)]
+pub(crate) struct Teller {
+    screen: Screen,
+    bar: Option<ProgressBar>,
+}
+
+impl Teller {
+    /// Says a line.
+    pub(crate) fn say(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| self.screen.say(text)),
+            None => self.screen.say(text),
+        }
     }
 }
 

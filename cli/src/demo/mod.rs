@@ -1,0 +1,73 @@
+//! `shanty demo`: a cluster of child processes, a load test on it, a rate change and a killed worker on the
+//! way, a report, and nothing left behind.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `crew` | child processes that end with this one |
+//! | `ports` | free ports |
+//! | `target` | the HTTP server that is tested |
+//! | `story` | what happens, step by step |
+//!
+//! In: flags. Out: the story on standard error, the report on standard output.
+//! Tests: `cli/tests/demo.rs`.
+
+pub(crate) mod crew;
+mod ports;
+mod story;
+pub(crate) mod target;
+
+use crate::context::{Context, interrupted};
+use crate::error::Error;
+use crate::exit::Exit;
+use crew::Crew;
+
+/// Flags of the demo.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Leave the cluster up, and say how to stop it
+    #[arg(long)]
+    keep: bool,
+    /// What the cluster is shown doing
+    #[arg(long, value_enum, default_value = "load")]
+    kind: Kind,
+}
+
+/// What the cluster is shown doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    /// A distributed load test
+    Load,
+}
+
+/// Shows it.
+///
+/// # Errors
+/// Says what did not start or answer.
+pub(crate) async fn run(args: Args, cx: &Context) -> Result<Exit, Error> {
+    let mut crew = Crew::gather(args.keep)?;
+    let told = match args.kind {
+        Kind::Load => {
+            tokio::select! {
+                told = story::load(cx, &mut crew, args.keep) => told,
+                () = interrupted() => Err(Error::Interrupted),
+            }
+        }
+    };
+    match told {
+        Ok(ended) if args.keep => {
+            cx.screen.say(&ended.go_on(cx));
+            let stop = crew.leave();
+            cx.screen.say(&format!("\nThe cluster stays up. Stop it with:\n  {}", cx.screen.err.code(&stop)));
+            Ok(ended.exit)
+        }
+        Ok(ended) => {
+            crew.dismiss().await;
+            cx.screen.say(&ended.go_on(cx));
+            Ok(ended.exit)
+        }
+        Err(error) => {
+            crew.dismiss().await;
+            Err(error)
+        }
+    }
+}

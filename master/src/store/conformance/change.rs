@@ -25,8 +25,8 @@ pub(super) async fn taken(store: Store) {
         (Mutation::AppendNodeEvent(node_event(1)), "node event 1"),
     ];
     for (insert, name) in inserts {
-        assert_eq!(store.commit(&mandate, &[insert.clone()]).await, Ok(()), "{name}");
-        assert_conflict(&store.commit(&mandate, &[insert.clone()]).await, name);
+        assert_eq!(store.commit(&mandate, std::slice::from_ref(&insert)).await, Ok(()), "{name}");
+        assert_conflict(&store.commit(&mandate, &[insert]).await, name);
     }
     // Names are compared byte by byte.
     for id in ["R-1", "r-1é", "ŕ-1"] {

@@ -85,6 +85,43 @@ pub(super) async fn under_way(store: Store) {
     assert_eq!(after, Err(Error::Fenced { stored: Epoch(2), mine: Epoch(1) }));
 }
 
+/// An old master that commits without a pause, on all its connections, cannot keep its successor waiting.
+pub(super) async fn busy(store: Store, url: String) {
+    let old = lead(&store, 1).await;
+    let successor = if url.contains(":memory:") {
+        store.clone()
+    } else {
+        let Ok(successor) = Store::open(&url, Options::default()).await else { unreachable!("it is there") };
+        successor
+    };
+    let writer = async |number: u32| {
+        let mandate = Mandate::for_test(&old);
+        for sequence in 1.. {
+            let batch = [Mutation::AppendEvent(event(&format!("a.{number}"), sequence))];
+            match store.commit(&mandate, &batch).await {
+                Ok(()) | Err(Error::Unavailable(_)) => {}
+                Err(Error::Fenced { .. }) => return sequence,
+                Err(error) => unreachable!("{error}"),
+            }
+        }
+        0
+    };
+    let fence = async {
+        // The writers are at it.
+        while store.events(&run_id("a.1"), 20, 1).await.is_ok_and(|events| events.is_empty()) {}
+        let began = Instant::now();
+        assert_eq!(successor.fence(Epoch(2), "successor").await, Ok(FenceOutcome::Fenced));
+        began.elapsed()
+    };
+    let (took, written) = futures_util::join!(fence, join_all((1..=8).map(writer)));
+    assert!(took < Duration::from_secs(2), "fenced after {took:?}, {written:?} commits");
+    for (number, refused) in (1..).zip(written) {
+        let events = store.events(&run_id(&format!("a.{number}")), 0, u32::MAX).await.unwrap_or_default();
+        let last = events.last().map_or(0, |event| event.sequence);
+        assert!(last < refused, "event {last} was written after the fence");
+    }
+}
+
 /// A master that was stopped in the middle of a transaction, by a debugger or a hypervisor: its connection
 /// stays, and says nothing.
 pub(super) async fn silent(store: Store, url: String) {

@@ -21,7 +21,7 @@ type Check = fn(Store, String) -> BoxFuture<'static, ()>;
 /// # Panics
 /// When one does not hold.
 pub async fn run(fresh: impl AsyncFn() -> String) {
-    let checks: [(&str, Check); 18] = [
+    let checks: [(&str, Check); 19] = [
         ("every record comes back as it was", |s, _| Box::pin(round_trip::every_record(s))),
         ("an active run is loaded whole", |s, _| Box::pin(round_trip::active(s))),
         ("lists go on where they were left", |s, _| Box::pin(round_trip::pages(s))),
@@ -36,6 +36,7 @@ pub async fn run(fresh: impl AsyncFn() -> String) {
         ("what a database would refuse is a conflict", |s, _| Box::pin(change::refused(s))),
         ("an old master changes nothing", |s, _| Box::pin(fencing::old_master(s))),
         ("fencing waits for what is under way", |s, _| Box::pin(fencing::under_way(s))),
+        ("fencing gets through a busy master", |s, url| Box::pin(fencing::busy(s, url))),
         ("a silent master does not hold its successor", |s, url| Box::pin(fencing::silent(s, url))),
         ("only one incarnation gets an epoch", |s, _| Box::pin(fencing::one_of_many(s))),
         ("a store is opened by many at once", |s, url| Box::pin(fencing::opened_at_once(s, url))),

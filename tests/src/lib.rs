@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`cluster`] | real masters and workers, and a client that takes JSON |
 //! | [`databases`] | real PostgreSQL and MariaDB servers |
+//! | [`etcd`](mod@etcd) | a real etcd cluster whose members can be killed and paused |
 //! | [`house`] | the walls of the source tree as rules |
 //! | [`patience`] | waits for a condition, never for a time |
 //! | [`skip`] | says what could not be tested |
@@ -12,6 +13,7 @@
 
 pub mod cluster;
 pub mod databases;
+pub mod etcd;
 pub mod house;
 pub mod patience;
 pub mod skip;

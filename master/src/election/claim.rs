@@ -36,6 +36,8 @@ pub(super) struct Ballot {
     pub leader: Option<Entry>,
     /// Nominee of the next term.
     pub nominee: Option<Nominee>,
+    /// Who led in the last term.
+    pub last: Option<NodeId>,
     term: Epoch,
     term_revision: i64,
     nominee_revision: i64,
@@ -62,19 +64,21 @@ impl Candidate {
         let nominee = self.coord.get(&self.keys.nominee()).await?;
         let revision = |entry: &Option<Entry>| entry.as_ref().map_or(0, |entry| entry.mod_revision);
         let (term_revision, nominee_revision) = (revision(&term), revision(&nominee));
-        let term = match term {
-            Some(entry) => record::read::<TermRecord>(&entry.key, &entry.value)
-                .map(|record| record.term)
-                // Going on from a guess could reuse a term.
-                .ok_or_else(|| {
-                    Error::Refused(format!("`{}` holds no term: restore it by hand", entry.key))
-                })?,
-            None => Epoch::NONE,
+        let record = match term {
+            Some(entry) => match record::read::<TermRecord>(&entry.key, &entry.value) {
+                Some(record) => Some(record),
+                // Going on from a guess could use a term twice.
+                None => {
+                    return Err(Error::Refused(format!("`{}` holds no term: restore it by hand", entry.key)));
+                }
+            },
+            None => None,
         };
+        let (term, last) = record.map_or((Epoch::NONE, None), |record| (record.term, Some(record.node)));
         let nominee = nominee
             .and_then(|entry| record::read::<Nominee>(&entry.key, &entry.value))
             .filter(|nominee| nominee.for_term == term.next());
-        Ok(Ballot { leader, nominee, term, term_revision, nominee_revision })
+        Ok(Ballot { leader, nominee, last, term, term_revision, nominee_revision })
     }
 
     /// Takes the leader key and raises the term; none when somebody was quicker.
@@ -191,7 +195,7 @@ impl Candidate {
             .is_some_and(|record| record.term == epoch && record.incarnation == self.options.incarnation)
     }
 
-    /// Gives the key back, if it is still this claim's, and names who shall take it.
+    /// Gives the key back, if it is still this claim's, and names who shall take it, if that was asked for.
     pub(super) async fn release(&self, claim: &Claim, to: Option<NodeId>, reason: &str) {
         let given = tokio::time::timeout(self.timers.nominee_ttl, self.hand_over(claim, to, reason)).await;
         match given {

@@ -16,7 +16,6 @@ use super::turn;
 use super::view::{Board, Leadership, Members};
 use futures_util::future::BoxFuture;
 use shanty_model::epoch::Epoch;
-use shanty_model::id::NodeId;
 use shanty_rt::backoff::Backoff;
 use shanty_rt::clock;
 use shanty_rt::coord::{Coord, Keys, LeaseId, Registration, Role};
@@ -140,7 +139,8 @@ impl Elector {
         let since = *vacant_since.get_or_insert(now);
         let turn = {
             let members = self.board.members.borrow();
-            turn::wait(&timers, &self.candidate.options.node, ballot.nominee.as_ref(), &members.masters)
+            let (nominee, last) = (ballot.nominee.as_ref(), ballot.last.as_ref());
+            turn::wait(&timers, &self.candidate.options.node, nominee, last, &members.masters)
         };
         let due = (since + turn).max(self.rest_until);
         if due > now {
@@ -216,26 +216,22 @@ impl Elector {
             // There is nothing left to give back.
             TermEnd::LeaseGone | TermEnd::Deposed => return,
             // Whoever fenced the store is ahead of us; it, or a term raised above it, follows.
-            TermEnd::Fenced(_) => None,
-            TermEnd::Resigned(Some(target)) => Some(target.clone()),
-            TermEnd::Resigned(None) | TermEnd::Stopped => self.best_other(),
+            TermEnd::Fenced(_) | TermEnd::Stopped => None,
+            TermEnd::Resigned(target) => target.clone(),
             TermEnd::Sick(_) | TermEnd::Returned | TermEnd::Unrenewed => {
                 self.rest();
-                self.best_other()
+                None
             }
         };
         self.candidate.release(claim, heir, &end.to_string()).await;
     }
 
-    fn best_other(&self) -> Option<NodeId> {
-        turn::best_other(&self.candidate.options.node, &self.board.members.borrow().masters)
-    }
-
     /// Lets others try first, if there are any.
     fn rest(&mut self) {
         let timers = &self.candidate.timers;
-        let rest = if self.best_other().is_some() { timers.lease_ttl } else { timers.renew_every };
-        self.rest_until = clock::boottime() + rest;
+        let me = &self.candidate.options.node;
+        let others = self.board.members.borrow().masters.keys().any(|node| node != me);
+        self.rest_until = clock::boottime() + if others { timers.lease_ttl } else { timers.renew_every };
     }
 }
 

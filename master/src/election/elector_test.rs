@@ -5,6 +5,7 @@ use super::super::record::{self, LeaderInfo};
 use super::*;
 use futures_util::future::FutureExt as _;
 use futures_util::stream::BoxStream;
+use shanty_model::id::NodeId;
 use shanty_rt::coord::{Compare, Entry, Error, Memory, Op, TxnOutcome, WatchEvent};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -416,4 +417,20 @@ async fn a_lost_answer_is_read_back() {
     let mut master = world.master_on("m1", line.clone());
     assert_eq!(master.reigns().await, Epoch(2), "the transaction was not done, and was tried again");
     assert_eq!(line.lose.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_leader_whose_key_was_taken_away_and_made_anew_is_deposed_although_its_lease_lives() {
+    let world = World::new(Duration::from_secs(5));
+    let mut first = world.master("m1");
+    first.reigns().await;
+    let key = Keys::new("test").leader();
+    let entry = world.memory.get(&key).await.unwrap().unwrap();
+    // The same value on the same lease: only the create revision tells.
+    world.memory.txn(Vec::new(), vec![Op::Delete(key.clone())]).await.unwrap();
+    let again = Op::Put { key: key.clone(), value: entry.value, lease: entry.lease };
+    world.memory.txn(vec![Compare::Absent(key.clone())], vec![again]).await.unwrap();
+    first.shows(|shown| shown.epoch.is_none()).await;
+    world.memory.revoke(entry.lease.unwrap()).await.unwrap();
+    assert_eq!(first.reigns().await, Epoch(2));
 }

@@ -59,7 +59,7 @@ impl Term {
         &self.gates
     }
 
-    /// Asks to end the term and hand over, to `target` if it is named, else to the best master that is up.
+    /// Asks to end the term and hand over, to `target` if it is named, else to whoever is first by rank.
     /// The reign is dropped soon after; whatever must be flushed is flushed before this is called.
     pub fn resign(&self, target: Option<NodeId>) {
         self.resigned.send_replace(Some(target));

@@ -1,13 +1,15 @@
 //! Whose turn it is when nobody leads: pure.
 //!
-//! In: the nominee, the registered masters, who asks. Out: how long after the leader's end it may try, and
-//! who is the best to hand over to. It only spreads attempts: any of them is safe.
+//! In: the nominee, who led last, the registered masters, who asks. Out: how long after the leader's end it
+//! may try. It only spreads attempts: any of them is safe. Who led last comes last: it may be dead and
+//! still registered, or it left because it was sick.
 //! Tests: below.
 
 use super::options::Timers;
 use super::record::Nominee;
 use shanty_model::id::NodeId;
 use shanty_rt::coord::NodeInfo;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -15,8 +17,14 @@ use std::time::Duration;
 pub(super) type Masters = BTreeMap<NodeId, NodeInfo>;
 
 /// How long after the leader's end `me` may try.
-pub(super) fn wait(timers: &Timers, me: &NodeId, nominee: Option<&Nominee>, masters: &Masters) -> Duration {
-    let by_rank = timers.stagger.saturating_mul(rank(me, masters));
+pub(super) fn wait(
+    timers: &Timers,
+    me: &NodeId,
+    nominee: Option<&Nominee>,
+    last: Option<&NodeId>,
+    masters: &Masters,
+) -> Duration {
+    let by_rank = timers.stagger.saturating_mul(rank(me, last, masters));
     match nominee {
         Some(nominee) if nominee.node == *me => Duration::ZERO,
         Some(_) => timers.nominee_grace + by_rank,
@@ -24,21 +32,12 @@ pub(super) fn wait(timers: &Timers, me: &NodeId, nominee: Option<&Nominee>, mast
     }
 }
 
-/// The best master to hand over to, other than `me`.
-pub(super) fn best_other(me: &NodeId, masters: &Masters) -> Option<NodeId> {
-    ranked(masters).find(|node| *node != me).cloned()
-}
-
 /// Place of `me` by priority, then by name; the last place when it is not registered (yet).
-fn rank(me: &NodeId, masters: &Masters) -> u32 {
-    let place = ranked(masters).position(|node| node == me).unwrap_or(masters.len());
-    u32::try_from(place).unwrap_or(u32::MAX)
-}
-
-fn ranked(masters: &Masters) -> impl Iterator<Item = &NodeId> {
+fn rank(me: &NodeId, last: Option<&NodeId>, masters: &Masters) -> u32 {
     let mut ranked: Vec<&NodeInfo> = masters.values().collect();
-    ranked.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| a.node.cmp(&b.node)));
-    ranked.into_iter().map(|info| &info.node)
+    ranked.sort_by_key(|info| (Some(&info.node) == last, Reverse(info.priority), &info.node));
+    let place = ranked.iter().position(|info| info.node == *me).unwrap_or(masters.len());
+    u32::try_from(place).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -68,7 +67,7 @@ mod tests {
         let timers = Timers::for_ttl(Duration::from_secs(5));
         let masters = masters(&[("m1", 100), ("m2", 100), ("m3", 200)]);
         let nominee = Nominee { for_term: Epoch(2), node: node("m2"), by: node("m3"), reason: String::new() };
-        let ms = |me: &str, nominee| wait(&timers, &node(me), nominee, &masters).as_millis();
+        let ms = |me: &str, nominee| wait(&timers, &node(me), nominee, None, &masters).as_millis();
         for (me, free, nominated) in [("m3", 0, 1000), ("m1", 150, 1150), ("m2", 300, 0), ("m9", 450, 1450)] {
             assert_eq!(ms(me, None), free, "{me}");
             assert_eq!(ms(me, Some(&nominee)), nominated, "{me}");
@@ -76,10 +75,12 @@ mod tests {
     }
 
     #[test]
-    fn the_best_other_is_the_first_by_rank() {
-        let masters = masters(&[("m1", 100), ("m2", 100), ("m3", 50)]);
-        assert_eq!(best_other(&node("m1"), &masters), Some(node("m2")));
-        assert_eq!(best_other(&node("m3"), &masters), Some(node("m1")));
-        assert_eq!(best_other(&node("m1"), &Masters::new()), None);
+    fn who_led_last_comes_last() {
+        let timers = Timers::for_ttl(Duration::from_secs(5));
+        let masters = masters(&[("m1", 200), ("m2", 100), ("m3", 100)]);
+        let last = node("m1");
+        for (me, ms) in [("m1", 300), ("m2", 0), ("m3", 150)] {
+            assert_eq!(wait(&timers, &node(me), None, Some(&last), &masters).as_millis(), ms, "{me}");
+        }
     }
 }

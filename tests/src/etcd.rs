@@ -1,0 +1,169 @@
+//! A real etcd cluster on loopback: one to several members that can be killed, paused and restarted.
+//!
+//! In: how many members. Out: [`EtcdCluster`], healthy, with its client endpoints. Without etcd on PATH it
+//! says that the test is skipped (or fails, see [`skip`](crate::skip)).
+//! Never: leaves a process or a folder behind.
+//! Tests: `tests/tests/coord.rs`.
+
+use crate::cluster::{Process, free_port};
+use crate::skip;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// How long a member may take until it answers; an election takes one to two seconds.
+const START: Duration = Duration::from_secs(20);
+
+/// Members of one etcd cluster.
+#[derive(Debug)]
+pub struct EtcdCluster {
+    members: Vec<Member>,
+    program: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+#[derive(Debug)]
+struct Member {
+    client: SocketAddr,
+    args: Vec<String>,
+    process: Option<Process>,
+}
+
+impl EtcdCluster {
+    /// Starts a cluster and waits until all members answer; none when there is no etcd here.
+    ///
+    /// # Panics
+    /// When etcd is here but does not come up.
+    #[must_use]
+    pub fn start(members: usize) -> Option<EtcdCluster> {
+        let program = skip::program("etcd", "etcd-server")?;
+        // A port that was free can be taken until etcd listens on it.
+        for _ in 0..3 {
+            let mut cluster = EtcdCluster::plan(members, program.clone());
+            for index in 0..members {
+                cluster.launch(index);
+            }
+            if (0..members).all(|index| cluster.comes_up(index)) {
+                return Some(cluster);
+            }
+        }
+        unreachable!("etcd did not come up in three tries")
+    }
+
+    fn plan(count: usize, program: PathBuf) -> EtcdCluster {
+        let folder = tempfile::Builder::new().prefix("shanty-etcd-").tempdir().unwrap_or_else(|error| {
+            unreachable!("no folder for etcd below {}: {error}", std::env::temp_dir().display())
+        });
+        let ports: Vec<(u16, u16)> = (0..count).map(|_| (free_port(), free_port())).collect();
+        let all: Vec<String> = ports
+            .iter()
+            .enumerate()
+            .map(|(index, (_, peer))| format!("e{index}=http://127.0.0.1:{peer}"))
+            .collect();
+        let members = ports
+            .iter()
+            .enumerate()
+            .map(|(index, (client, peer))| {
+                let pairs = [
+                    ("--name", format!("e{index}")),
+                    ("--data-dir", folder.path().join(format!("e{index}")).display().to_string()),
+                    ("--listen-client-urls", format!("http://127.0.0.1:{client}")),
+                    ("--advertise-client-urls", format!("http://127.0.0.1:{client}")),
+                    ("--listen-peer-urls", format!("http://127.0.0.1:{peer}")),
+                    ("--initial-advertise-peer-urls", format!("http://127.0.0.1:{peer}")),
+                    ("--initial-cluster", all.join(",")),
+                    ("--initial-cluster-state", "new".to_owned()),
+                    ("--initial-cluster-token", folder.path().display().to_string()),
+                    ("--logger", "zap".to_owned()),
+                    ("--log-level", "warn".to_owned()),
+                ];
+                let args = pairs.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect();
+                Member { client: SocketAddr::from(([127, 0, 0, 1], *client)), args, process: None }
+            })
+            .collect();
+        EtcdCluster { members, program, folder }
+    }
+
+    /// Client addresses, `127.0.0.1:port`, of all members, dead ones included.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<String> {
+        self.members.iter().map(|member| member.client.to_string()).collect()
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self, index: usize) {
+        if let Some(mut process) = self.members[index].process.take() {
+            process.kill9();
+        }
+    }
+
+    /// SIGSTOP: connections stay, nothing is answered.
+    pub fn pause(&mut self, index: usize) {
+        if let Some(process) = &mut self.members[index].process {
+            process.stop();
+        }
+    }
+
+    /// SIGCONT.
+    pub fn resume(&mut self, index: usize) {
+        if let Some(process) = &mut self.members[index].process {
+            process.cont();
+        }
+    }
+
+    /// Starts a killed member again on its data (one that lives is killed first), and waits until it answers.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn restart(&mut self, index: usize) {
+        self.kill(index);
+        self.launch(index);
+        assert!(self.comes_up(index), "etcd member {index} did not come up again");
+    }
+
+    /// Index of the member that leads the raft group, if one that answers knows.
+    #[must_use]
+    pub fn raft_leader(&self) -> Option<usize> {
+        self.members.iter().position(|member| {
+            let metrics = ask(member.client, "/metrics").unwrap_or_default();
+            metrics.lines().any(|line| line == "etcd_server_is_leader 1")
+        })
+    }
+
+    fn launch(&mut self, index: usize) {
+        let member = &mut self.members[index];
+        let name = format!("etcd-e{index}");
+        match Process::start(&name, self.folder.path(), &self.program, &member.args) {
+            Ok(process) => member.process = Some(process),
+            Err(error) => unreachable!("etcd was found but does not start: {error}"),
+        }
+    }
+
+    /// Whether a member answers linearizable reads in time; no when its process ends.
+    fn comes_up(&mut self, index: usize) -> bool {
+        let began = Instant::now();
+        while began.elapsed() < START {
+            let member = &mut self.members[index];
+            if member.process.as_mut().is_none_or(|process| process.ended().is_some()) {
+                return false;
+            }
+            if ask(member.client, "/health").is_some_and(|answer| answer.contains(r#""health":"true""#)) {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        false
+    }
+}
+
+/// A plain HTTP request; none when there is no whole answer within a second.
+fn ask(address: SocketAddr, path: &str) -> Option<String> {
+    let patience = Duration::from_secs(1);
+    let mut stream = TcpStream::connect_timeout(&address, patience).ok()?;
+    stream.set_read_timeout(Some(patience)).ok()?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: etcd\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}

@@ -1,0 +1,152 @@
+//! The command line of a worker, and a worker as a process.
+//!
+//! In: flags. Out: an exit after the worker has left.
+//! Tests: below; the process in the tests crate.
+
+use crate::config::Config;
+use crate::drivers::http_load::HttpLoadDriver;
+use crate::serve::serve_under;
+use crate::systemd::Systemd;
+use anyhow::Context as _;
+use serde_json::Value;
+use shanty_rt::config::{Loaded, Loader, Origin};
+use shanty_rt::driver::{Erased, ErasedDriver};
+use shanty_rt::{signal, telemetry};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// Runs a worker: it attaches to the masters and does the work that the leader gives it.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Args {
+    /// Configuration file (TOML, table [worker]).
+    #[arg(long, value_name = "FILE", env = "SHANTY_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Node id; default: made from the host's name.
+    #[arg(long, value_name = "ID")]
+    pub node: Option<String>,
+    /// Addresses of masters.
+    #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',')]
+    pub masters: Option<Vec<String>>,
+    /// Members of etcd; masters are found there.
+    #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',')]
+    pub etcd: Option<Vec<String>>,
+    /// Name of the cluster.
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// Folder of this worker's ledger.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Attempts that may run at once.
+    #[arg(long, value_name = "N")]
+    pub slots: Option<u32>,
+    /// A label that placement may ask for; may be repeated.
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
+    pub labels: Vec<(String, String)>,
+    /// Any other key of the configuration; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Prints the configuration with the origin of each value, and exits.
+    #[arg(long)]
+    pub dump_config: bool,
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+impl Args {
+    /// The configuration that these flags, `environment` and the file come to.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its place.
+    pub fn load(
+        &self,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Loaded<Config>, shanty_rt::config::Error> {
+        let data = self.data.as_ref().map(|path| path.to_string_lossy().into_owned());
+        let mut loader = Loader::new("worker")
+            .file(self.config.as_deref())
+            .environment(environment)
+            .flag("node", "--node", self.node.clone())
+            .flag("masters", "--masters", self.masters.clone())
+            .flag("etcd.endpoints", "--etcd", self.etcd.clone())
+            .flag("cluster", "--cluster", self.cluster.clone())
+            .flag("data_dir", "--data", data)
+            .flag("slots", "--slots", self.slots);
+        let labels: BTreeMap<&str, &str> =
+            self.labels.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        for (key, value) in labels {
+            loader = loader.flag(&format!("labels.{key}"), "--label", Some(Value::from(value)));
+        }
+        for text in &self.set {
+            loader = loader.set(text)?;
+        }
+        loader.load()
+    }
+}
+
+/// Runs a worker as this process until SIGTERM or SIGINT and until it has left.
+///
+/// # Errors
+/// When it cannot begin.
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    let environment = std::env::vars_os()
+        .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)));
+    let loaded = args.load(environment)?;
+    if args.dump_config {
+        print!("{}", loaded.show());
+        return Ok(());
+    }
+    let default_folder = loaded.origin("worker.data_dir") == Origin::Default;
+    let mut config = loaded.value;
+    // systemd makes a folder for the service and names it here.
+    if default_folder && let Some(folder) = std::env::var_os("STATE_DIRECTORY") {
+        config.data_dir = PathBuf::from(folder);
+    }
+    telemetry::init(&config.log);
+    let driver = HttpLoadDriver::new(config.load.options());
+    let drivers: Vec<Arc<dyn ErasedDriver>> = vec![Arc::new(Erased::new(driver))];
+
+    let stop = CancellationToken::new();
+    let work = serve_under(config, drivers, stop.clone(), || {}, Systemd::of_this_process());
+    tokio::pin!(work);
+    tokio::select! {
+        left = &mut work => left.context("run the worker"),
+        failed = signal::cancel_on_signal(stop) => {
+            failed.context("listen for signals")?;
+            work.await.context("run the worker")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_win_over_the_environment() {
+        let args = Args {
+            node: Some("w7".to_owned()),
+            masters: Some(vec!["127.0.0.1:1".to_owned()]),
+            labels: vec![("zone".to_owned(), "a".to_owned())],
+            set: vec!["load.max_rate=500".to_owned()],
+            ..Args::default()
+        };
+        let environment = [("SHANTY_WORKER__NODE", "w1"), ("SHANTY_WORKER__SLOTS", "3")];
+        let loaded = args.load(environment.map(|(k, v)| (k.to_owned(), v.to_owned()))).unwrap();
+        assert_eq!((loaded.value.node.as_str(), loaded.value.slots), ("w7", 3));
+        assert_eq!(loaded.value.labels["zone"], "a");
+        assert!((loaded.value.load.options().max_rate - 500.0).abs() < f64::EPSILON);
+        assert_eq!(loaded.value.static_masters(), ["127.0.0.1:1"]);
+    }
+
+    #[test]
+    fn a_target_rule_that_is_none_is_refused() {
+        let args = Args { set: vec!["load.allow_targets=10.0.0.0/99".to_owned()], ..Args::default() };
+        let error = args.load([]).unwrap_err().to_string();
+        assert!(error.contains("worker.load.allow_targets") && error.contains("10.0.0.0/99"), "{error}");
+    }
+}

@@ -1,0 +1,230 @@
+//! The attempt as its driver sees it.
+//!
+//! In: orders from the executor, results from the driver. Out: the other way round.
+//! Never: waits, but for room among the results that are kept: then it is the driver that waits.
+//! Tests: below.
+
+use super::outbox::Outbox;
+use futures_util::future::BoxFuture;
+use shanty_model::id::AttemptId;
+use shanty_rt::driver::{AttemptPort, StopReason};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Notify, Semaphore, watch};
+
+/// Reports kept without acknowledgement: ten minutes of one a second, far more than any orphan limit.
+pub(super) const KEPT: usize = 600;
+
+/// Both sides of an attempt.
+#[derive(Debug)]
+pub(crate) struct Port {
+    id: AttemptId,
+    spec: String,
+    start_monotonic_ns: u64,
+    directive: watch::Sender<String>,
+    stop: watch::Sender<Option<StopReason>>,
+    room: Semaphore,
+    book: Mutex<Book>,
+    /// Wakes the executor when there is something to send.
+    wake: Arc<Notify>,
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    outbox: Outbox,
+    applied: u32,
+    lateness_p99_ms: f64,
+}
+
+impl Port {
+    /// The port of an attempt that is about to begin; `wake` is told when there is something to send.
+    pub(crate) fn new(
+        id: AttemptId,
+        spec: String,
+        directive: String,
+        start_monotonic_ns: u64,
+        wake: Arc<Notify>,
+    ) -> Port {
+        Port {
+            id,
+            spec,
+            start_monotonic_ns,
+            directive: watch::Sender::new(directive),
+            stop: watch::Sender::new(None),
+            room: Semaphore::new(KEPT),
+            book: Mutex::default(),
+            wake,
+        }
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands the driver a newer directive.
+    pub(crate) fn direct(&self, directive: String) {
+        self.directive.send_replace(directive);
+    }
+
+    /// Asks the driver to stop; the first reason stays, except that results may still become unwanted.
+    pub(crate) fn ask_to_stop(&self, reason: StopReason) {
+        self.stop.send_if_modified(|asked| {
+            let news = asked.is_none() || (reason == StopReason::Superseded && *asked != Some(reason));
+            if news {
+                *asked = Some(reason);
+            }
+            news
+        });
+        if reason == StopReason::Superseded {
+            self.discard();
+        }
+    }
+
+    /// Lets all results go and takes no more.
+    fn discard(&self) {
+        self.room.close();
+        self.book().outbox.discard();
+    }
+
+    /// The first result that is due on the present stream, handed to `send`; it counts as sent if that
+    /// answers true. Answers none when nothing is due.
+    pub(crate) fn send_next(&self, send: impl FnOnce(u64, &[u8]) -> bool) -> Option<bool> {
+        let mut book = self.book();
+        let (sequence, partial) = book.outbox.next_due()?;
+        let taken = send(sequence, partial);
+        if taken {
+            book.outbox.sent(sequence);
+        }
+        Some(taken)
+    }
+
+    /// There is a new stream: everything kept is due again.
+    pub(crate) fn rewind(&self) {
+        self.book().outbox.rewind();
+    }
+
+    /// Results up to `sequence` are safe with the master.
+    pub(crate) fn ack(&self, sequence: u64) {
+        let freed = self.book().outbox.ack(sequence);
+        if !self.room.is_closed() {
+            self.room.add_permits(freed);
+        }
+    }
+
+    /// Number of the newest result.
+    pub(crate) fn newest(&self) -> u64 {
+        self.book().outbox.newest()
+    }
+
+    /// Number of the newest directive in force.
+    pub(crate) fn applied_change(&self) -> u32 {
+        self.book().applied
+    }
+
+    /// Newest send lateness, 99th percentile, milliseconds.
+    pub(crate) fn lateness_p99_ms(&self) -> f64 {
+        self.book().lateness_p99_ms
+    }
+}
+
+impl AttemptPort for Port {
+    fn id(&self) -> &AttemptId {
+        &self.id
+    }
+
+    fn spec(&self) -> &str {
+        &self.spec
+    }
+
+    fn start_monotonic_ns(&self) -> u64 {
+        self.start_monotonic_ns
+    }
+
+    fn directives(&self) -> watch::Receiver<String> {
+        self.directive.subscribe()
+    }
+
+    fn stop(&self) -> watch::Receiver<Option<StopReason>> {
+        self.stop.subscribe()
+    }
+
+    fn emit(&self, partial: Vec<u8>) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            match self.room.acquire().await {
+                Ok(place) => {
+                    place.forget();
+                    self.book().outbox.push(partial);
+                    self.wake.notify_one();
+                }
+                // Nobody wants the results any more.
+                Err(_closed) => {}
+            }
+        })
+    }
+
+    fn applied(&self, revision: u32) {
+        let mut book = self.book();
+        book.applied = book.applied.max(revision);
+        drop(book);
+        self.wake.notify_one();
+    }
+
+    fn lateness(&self, p99_ms: f64) {
+        self.book().lateness_p99_ms = p99_ms;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn port() -> Port {
+        Port::new("a.1/0#1".parse().unwrap(), "{}".to_owned(), "1".to_owned(), 5, Arc::default())
+    }
+
+    #[tokio::test]
+    async fn a_driver_waits_when_too_much_is_kept_and_goes_on_after_an_acknowledgement() {
+        let port = port();
+        for _ in 0..KEPT {
+            port.emit(vec![0]).await;
+        }
+        let mut waiting = port.emit(vec![1]);
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        port.ack(1);
+        waiting.await;
+        assert_eq!(port.newest(), u64::try_from(KEPT).unwrap() + 1);
+    }
+
+    #[tokio::test]
+    async fn a_superseded_attempt_keeps_nothing_and_never_waits() {
+        let port = port();
+        for _ in 0..KEPT {
+            port.emit(vec![0]).await;
+        }
+        let mut waiting = port.emit(vec![1]);
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        port.ask_to_stop(StopReason::Cancelled);
+        port.ask_to_stop(StopReason::Superseded);
+        waiting.await;
+        assert_eq!(port.send_next(|_, _| true), None);
+        assert_eq!(*port.stop().borrow(), Some(StopReason::Superseded));
+        port.ask_to_stop(StopReason::Orphaned);
+        assert_eq!(*port.stop().borrow(), Some(StopReason::Superseded));
+    }
+
+    #[tokio::test]
+    async fn what_the_stream_does_not_take_stays_due() {
+        let port = port();
+        port.emit(vec![7]).await;
+        assert_eq!(port.send_next(|_, _| false), Some(false));
+        assert_eq!(port.send_next(|sequence, piece| (sequence, piece) == (1, &[7])), Some(true));
+        assert_eq!(port.send_next(|_, _| true), None);
+    }
+
+    #[test]
+    fn an_older_revision_does_not_undo_a_newer_one() {
+        let port = port();
+        port.applied(3);
+        port.applied(2);
+        assert_eq!(port.applied_change(), 3);
+    }
+}

@@ -1,0 +1,283 @@
+//! The loop: one event after the other, then what is due.
+//!
+//! In: events of links, ends of attempts, time, the stop. Out: the worker's life until it may exit.
+//! Never: waits for anything but the next event (and the ledger's disk).
+//! Tests: with masters in `worker/tests/`.
+
+use super::leader::Leader;
+use super::leaving::{Phase, STOP_GRACE};
+use super::pump::{Pumped, pump};
+use super::roll::Roll;
+use crate::ledger::Ledger;
+use crate::link::{End, Event, Outbound, Said, SessionId};
+use crate::systemd::Systemd;
+use shanty_model::epoch::Epoch;
+use shanty_model::id::{AttemptId, NodeId};
+use shanty_model::telemetry::Telemetry;
+use shanty_rt::clock;
+use shanty_rt::driver::{ErasedDriver, StopReason};
+use shanty_rt::task::Scope;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+/// How often silence, pauses and deadlines are looked at.
+const TICK: Duration = Duration::from_millis(250);
+/// A tick later than this means that the process or the machine was paused.
+const PAUSE: Duration = Duration::from_secs(5);
+/// A worker without an answer from any master says that it waits after this.
+const WAITS_AFTER: Duration = Duration::from_secs(2);
+/// Ends that wait for the loop: it takes them at once, so a few are plenty.
+const ENDS: usize = 16;
+
+/// What an executor is told about itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    /// Its node id.
+    pub(crate) node: NodeId,
+    /// Attempts at once.
+    pub(crate) slots: u32,
+    /// Longest time that an attempt goes on without a master.
+    pub(crate) orphan_limit: Duration,
+    /// How long attempts may go on after the stop.
+    pub(crate) drain_timeout: Duration,
+}
+
+/// What an executor tells the links.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    /// The machine's figures with the attempts' lateness.
+    pub(crate) figures: watch::Sender<Telemetry>,
+    /// Attempts under way.
+    pub(crate) attempts: watch::Sender<u32>,
+    /// The largest epoch obeyed.
+    pub(crate) seen: watch::Sender<Epoch>,
+    /// Raised after a pause.
+    pub(crate) roused: watch::Sender<u64>,
+}
+
+/// The owner of what this worker does.
+pub(crate) struct Executor {
+    pub(super) options: Options,
+    pub(super) drivers: BTreeMap<&'static str, Arc<dyn ErasedDriver>>,
+    /// Away only while it is written.
+    pub(super) ledger: Option<Ledger>,
+    pub(super) signals: Signals,
+    pub(super) sessions: BTreeMap<SessionId, (NodeId, Outbound)>,
+    pub(super) leader: Leader,
+    pub(super) roll: Roll,
+    pub(super) phase: Phase,
+    pub(super) drained: bool,
+    /// Claims of older terms that were logged.
+    pub(super) fenced: BTreeSet<(SessionId, Epoch)>,
+    /// Addresses out of reach since the last attachment.
+    pub(super) unreached: BTreeSet<String>,
+    pub(super) scope: Scope,
+    pub(super) wake: Arc<Notify>,
+    pub(super) ends_in: mpsc::Sender<(AttemptId, End)>,
+    ends: mpsc::Receiver<(AttemptId, End)>,
+    machine: watch::Receiver<Telemetry>,
+    systemd: Systemd,
+}
+
+impl Executor {
+    /// An executor that holds nothing yet; `machine` shows the machine's figures.
+    pub(crate) fn new(
+        options: Options,
+        drivers: Vec<Arc<dyn ErasedDriver>>,
+        ledger: Ledger,
+        signals: Signals,
+        machine: watch::Receiver<Telemetry>,
+        systemd: Systemd,
+    ) -> Executor {
+        let (ends_in, ends) = mpsc::channel(ENDS);
+        Executor {
+            options,
+            drivers: drivers.into_iter().map(|driver| (driver.kind(), driver)).collect(),
+            ledger: Some(ledger),
+            signals,
+            sessions: BTreeMap::new(),
+            leader: Leader::new(clock::boottime()),
+            roll: Roll::default(),
+            phase: Phase::Serving,
+            drained: false,
+            fenced: BTreeSet::new(),
+            unreached: BTreeSet::new(),
+            scope: Scope::new(),
+            wake: Arc::default(),
+            ends_in,
+            ends,
+            machine,
+            systemd,
+        }
+    }
+
+    /// Works until `stop`, then leaves. `ready` is called once: when a master has answered, or when this
+    /// worker waits for one.
+    pub(crate) async fn run(
+        mut self,
+        mut events: mpsc::Receiver<Event>,
+        stop: CancellationToken,
+        ready: impl FnOnce(),
+    ) {
+        let mut ready = Some(ready);
+        let began = clock::boottime();
+        let mut ticked = began;
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while self.phase != Phase::Over {
+            let room = self.pump();
+            let wake = self.wake.clone();
+            tokio::select! {
+                Some(event) = events.recv() => self.on_event(event).await,
+                Some((attempt, end)) = self.ends.recv() => self.on_end(&attempt, end),
+                () = wake.notified() => {}
+                () = until_room(room) => {}
+                _ = tick.tick() => {
+                    let now = clock::boottime();
+                    self.on_tick(now, now.saturating_sub(ticked));
+                    ticked = now;
+                }
+                () = stop.cancelled(), if !self.phase.is_leaving() => self.leave(),
+            }
+            let now = clock::boottime();
+            let waits = !self.unreached.is_empty() || now.saturating_sub(began) >= WAITS_AFTER;
+            if (!self.sessions.is_empty() || waits)
+                && let Some(ready) = ready.take()
+            {
+                self.systemd.ready();
+                ready();
+            }
+            self.step(now);
+        }
+    }
+
+    /// Says what is due. Answers the stream to wait for when there was no room.
+    fn pump(&mut self) -> Option<Outbound> {
+        let session = self.leader.leading()?.session;
+        let (_, outbound) = self.sessions.get(&session)?;
+        match pump(&mut self.roll, outbound) {
+            Pumped::Dry => None,
+            Pumped::Full => Some(outbound.clone()),
+        }
+    }
+
+    fn on_end(&mut self, attempt: &AttemptId, end: End) {
+        if let Some(held) = self.roll.get_mut(attempt) {
+            held.end = Some(end);
+        }
+        self.scope.reap();
+    }
+
+    fn on_tick(&mut self, now: Duration, gap: Duration) {
+        if gap > PAUSE {
+            tracing::warn!(gap_s = gap.as_secs_f64(), "this process was paused; attaching again");
+            self.leader.forgive(gap);
+            self.signals.roused.send_modify(|times| *times += 1);
+        }
+        let heard = self.leader.last_heard();
+        for (attempt, held) in self.roll.iter_mut().filter(|(_, held)| held.is_under_way()) {
+            let silence = now.saturating_sub(heard.max(held.taken));
+            if held.asked.is_none() && silence > held.orphan_limit {
+                tracing::warn!(%attempt, silence_s = silence.as_secs_f64(), "no master for too long; stopping");
+                held.ask_to_stop(StopReason::Orphaned, now);
+            }
+            if held.asked.is_some_and(|asked| now.saturating_sub(asked) > STOP_GRACE) {
+                held.abort.cancel();
+            }
+        }
+        self.show(now);
+    }
+
+    /// Shows figures to the links, and a line to systemd.
+    fn show(&mut self, now: Duration) {
+        let under_way = u32::try_from(self.roll.under_way()).unwrap_or(u32::MAX);
+        let running = self.roll.iter().filter(|(_, held)| held.is_under_way());
+        let lateness_p99_ms = running.map(|(_, held)| held.port.lateness_p99_ms()).fold(0.0, f64::max);
+        let machine = *self.machine.borrow();
+        self.signals.figures.send_replace(Telemetry { lateness_p99_ms, ..machine });
+        self.signals.attempts.send_if_modified(|n| std::mem::replace(n, under_way) != under_way);
+        self.systemd.sign_of_life(now);
+        let status = match (self.leader.leading(), self.sessions.len()) {
+            (Some(leading), _) => {
+                format!("{} leads ({}); {under_way} attempts under way", leading.master, leading.epoch)
+            }
+            (None, 0) => {
+                let tried: Vec<&str> = self.unreached.iter().map(String::as_str).collect();
+                format!("waiting for a master; out of reach: {}", tried.join(", "))
+            }
+            (None, masters) => format!("{masters} masters, none leads; {under_way} attempts under way"),
+        };
+        self.systemd.status(status);
+    }
+
+    /// A session leads anew: it is told what is held, and then everything else.
+    pub(super) fn tell_anew(&mut self) {
+        let Some(session) = self.leader.leading().map(|leading| leading.session) else { return };
+        self.tell_inventory(session);
+        for (_, held) in self.roll.iter_mut() {
+            held.rewind();
+        }
+    }
+
+    /// Tells a session what is held.
+    pub(super) fn tell_inventory(&self, session: SessionId) {
+        let epoch = self.ledger.as_ref().map_or(Epoch::NONE, Ledger::seen);
+        self.tell(session, || Said::Inventory { epoch, held: self.roll.inventory() });
+    }
+
+    /// Tells a session that this worker leaves.
+    pub(super) fn tell_leaving(&self, session: SessionId) {
+        self.tell(session, || Said::Leaving { reason: "the worker was asked to stop".to_owned() });
+    }
+
+    fn tell(&self, session: SessionId, said: impl FnOnce() -> Said) {
+        if let Some((master, outbound)) = self.sessions.get(&session)
+            && outbound.say(said).is_err()
+        {
+            // A stream without room right after its beginning is about to break, and then begins anew.
+            tracing::warn!(%master, "no room in the stream to a master");
+        }
+    }
+
+    fn leave(&mut self) {
+        let (now, patience) = (clock::boottime(), self.options.drain_timeout);
+        tracing::info!(
+            attempts = self.roll.under_way(),
+            ?patience,
+            "leaving: no new work, waiting for the rest"
+        );
+        self.systemd.stopping(patience + STOP_GRACE * 2);
+        self.phase = self.phase.leave(now, patience);
+        for session in self.sessions.keys() {
+            self.tell_leaving(*session);
+        }
+    }
+
+    fn step(&mut self, now: Duration) {
+        let next = self.phase.step(now, self.roll.under_way(), self.roll.len());
+        if matches!(next, Phase::Cancelling { .. }) && !matches!(self.phase, Phase::Cancelling { .. }) {
+            tracing::info!(attempts = self.roll.under_way(), "time to drain is over; cancelling the rest");
+            for (_, held) in self.roll.iter_mut() {
+                held.ask_to_stop(StopReason::Cancelled, now);
+            }
+        }
+        if next == Phase::Over && self.roll.len() > 0 {
+            tracing::warn!(
+                attempts = self.roll.len(),
+                "leaving with results that no master has acknowledged"
+            );
+        }
+        self.phase = next;
+    }
+}
+
+/// Waits for room in a stream that had none; for ever without one.
+async fn until_room(stream: Option<Outbound>) {
+    match stream {
+        Some(outbound) => outbound.room().await,
+        None => std::future::pending().await,
+    }
+}

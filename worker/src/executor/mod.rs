@@ -1,0 +1,33 @@
+//! The executor: the one owner of what this worker does.
+//!
+//! ```text
+//!  links ──Event──► Executor ──► attempts (each supervised, in the executor's scope)
+//!                     │  ▲ ends, wake                          │
+//!                     │  └─────────────────────────────────────┘
+//!                     └──pump──► the leader's stream, and no other
+//! ```
+//! What is sent is level-triggered: after every event each attempt's state, results and end are compared
+//! with what the present leader was told, and what is missing is sent as far as there is room.
+//! In: events of links, ends of attempts, time. Out: orders to attempts, words to the leader.
+//! Never: waits for a stream, or obeys an epoch that is not on disk.
+//! Tests: beside the pure parts; the whole with masters in `worker/tests/`.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `leader` | who leads, as far as this worker knows; pure |
+//! | `admission` | whether an order to do an attempt is taken; pure |
+//! | `leaving` | the phases from the stop to the end; pure |
+//! | `roll` | the attempts held |
+//! | `orders` | what a master says, done |
+//! | `pump` | what the leader still has to be told, told |
+//! | `core` | the loop |
+
+mod admission;
+mod core;
+mod leader;
+mod leaving;
+mod orders;
+mod pump;
+mod roll;
+
+pub(crate) use core::{Executor, Options, Signals};

@@ -1,0 +1,290 @@
+//! One stream with one master, from Hello to its end.
+//!
+//! ```text
+//!  connect ─► Hello ─► Welcome ─► heartbeats both ways, orders in, results out ─► end
+//! ```
+//! In: an address. Out: [`Event`]s; the time that the master's orders name is already on our clock.
+//! Never: reconnects (see `standing`), or waits for room in the outbound channel.
+//! Tests: with a master in `worker/tests/`.
+
+use super::claims::Claims;
+use super::message::{Attached, Event, Heard, SessionId};
+use super::offset::Offset;
+use super::outbound::Outbound;
+use super::wire::{self, Beat, Inbound, Welcomed};
+use shanty_model::epoch::Epoch;
+use shanty_model::id::NodeId;
+use shanty_model::telemetry::Telemetry;
+use shanty_proto::internal::ToWorker;
+use shanty_proto::internal::worker_link_client::WorkerLinkClient;
+use shanty_rt::clock;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::Streaming;
+use tonic::transport::{Channel, Endpoint};
+
+/// To connect, name resolution not included.
+const CONNECT: Duration = Duration::from_secs(2);
+/// To get from a call to its Welcome.
+const WELCOME: Duration = Duration::from_secs(5);
+/// To let the last messages out when the worker leaves.
+const CLOSE: Duration = Duration::from_millis(500);
+/// Heartbeats whose answer is waited for; a master that is further behind is about to count as silent.
+const UNANSWERED_KEPT: usize = 32;
+/// HTTP/2 pings on a quiet connection, and how long their answer may take.
+const PING: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(3));
+
+/// What a worker shows of itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Face {
+    /// Its node id.
+    pub(crate) node: NodeId,
+    /// Identity of this start.
+    pub(crate) incarnation: String,
+    /// Kinds that it can do.
+    pub(crate) kinds: Vec<String>,
+    /// Attempts at once.
+    pub(crate) slots: u32,
+    /// Labels.
+    pub(crate) labels: BTreeMap<String, String>,
+    /// Most requests per second; 0 for no cap.
+    pub(crate) max_rate: f64,
+}
+
+/// What sessions read of the rest of the worker.
+#[derive(Debug, Clone)]
+pub(crate) struct Feeds {
+    /// The machine's figures, lateness included.
+    pub(crate) figures: watch::Receiver<Telemetry>,
+    /// Attempts under way.
+    pub(crate) attempts: watch::Receiver<u32>,
+    /// Largest epoch obeyed.
+    pub(crate) seen: watch::Receiver<Epoch>,
+    /// Changes when this process was paused: every stream may be dead.
+    pub(crate) roused: watch::Receiver<u64>,
+}
+
+/// What all sessions of a worker share.
+#[derive(Debug, Clone)]
+pub(super) struct Shared {
+    pub(super) face: Arc<Face>,
+    pub(super) feeds: Feeds,
+    pub(super) events: mpsc::Sender<Event>,
+    pub(super) claims: Claims,
+    pub(super) numbers: Arc<AtomicU64>,
+    /// Cancelled when the executor is done: let the last messages out and end.
+    pub(super) closing: CancellationToken,
+}
+
+/// How a session ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Ended {
+    /// It could not be connected.
+    #[error("cannot connect: {0}")]
+    Connect(String),
+    /// No Welcome came.
+    #[error("no welcome: {0}")]
+    NoWelcome(String),
+    /// Another address leads to the same master.
+    #[error("{0} has a stream already, by another address")]
+    Duplicate(NodeId),
+    /// The stream broke or the master ended it.
+    #[error("the stream ended: {0}")]
+    Broken(String),
+    /// The master said nothing for too long.
+    #[error("silent for {0:?}")]
+    Silent(Duration),
+    /// This process was paused.
+    #[error("this process was paused")]
+    Paused,
+    /// The worker leaves.
+    #[error("the worker leaves")]
+    Closed,
+}
+
+/// A session that was or was not.
+pub(super) struct Past {
+    pub(super) ended: Ended,
+    /// Workers attached to that master, if there was a Welcome.
+    pub(super) fleet_size: Option<u32>,
+}
+
+/// Connects to `address` and stays attached for as long as it goes.
+pub(super) async fn hold(shared: &Shared, address: &str) -> Past {
+    let before = |ended| Past { ended, fleet_size: None };
+    let greeted = tokio::select! {
+        greeted = greet(shared, address) => greeted,
+        () = shared.closing.cancelled() => return before(Ended::Closed),
+    };
+    let (mut session, welcomed) = match greeted {
+        Ok(greeted) => greeted,
+        Err(ended) => return before(ended),
+    };
+    let Some(_claim) = shared.claims.take(&welcomed.master) else {
+        return before(Ended::Duplicate(welcomed.master));
+    };
+    let id = SessionId(shared.numbers.fetch_add(1, Ordering::Relaxed));
+    let attached = Attached {
+        session: id,
+        master: welcomed.master.clone(),
+        claim: welcomed.claim,
+        outbound: session.outbound.clone(),
+    };
+    if shared.events.send(Event::Attached(attached)).await.is_err() {
+        return before(Ended::Closed);
+    }
+    tracing::info!(master = %welcomed.master, address, leader = welcomed.claim.is_some(), "attached to master");
+    let ended = session.stay(shared, id, &welcomed).await;
+    let fleet_size = Some(session.fleet_size);
+    if matches!(ended, Ended::Closed) {
+        session.close().await;
+    }
+    // The executor may be gone by now; then nobody needs to know.
+    let _gone = shared.events.send(Event::Lost(id)).await;
+    Past { ended, fleet_size }
+}
+
+struct Session {
+    outbound: Outbound,
+    inbound: Streaming<ToWorker>,
+    offset: Offset,
+    /// Heartbeats without an answer: their number and when they were sent.
+    unanswered: VecDeque<(u64, u64)>,
+    sequence: u64,
+    fleet_size: u32,
+}
+
+async fn greet(shared: &Shared, address: &str) -> Result<(Session, Welcomed), Ended> {
+    let connect = |error: tonic::transport::Error| {
+        let source = std::error::Error::source(&error).map(ToString::to_string);
+        Ended::Connect(source.unwrap_or_else(|| error.to_string()))
+    };
+    let uri = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
+    let endpoint = Endpoint::from_shared(uri)
+        .map_err(connect)?
+        .connect_timeout(CONNECT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(PING.0)
+        .keep_alive_timeout(PING.1)
+        .keep_alive_while_idle(true);
+    // The outer limit covers name resolution too.
+    let channel: Channel = tokio::time::timeout(CONNECT * 2, endpoint.connect())
+        .await
+        .map_err(|_| Ended::Connect(format!("no connection within {:?}", CONNECT * 2)))?
+        .map_err(connect)?;
+
+    let (outbound, receiver) = Outbound::new();
+    let hello = wire::hello(&shared.face, *shared.feeds.seen.borrow(), &shared.feeds.figures.borrow());
+    let sent_ns = clock::monotonic_ns();
+    outbound.send_reserved(hello);
+    let welcome = async {
+        let mut client = WorkerLinkClient::new(channel);
+        let mut inbound = client.attach(ReceiverStream::new(receiver)).await?.into_inner();
+        let first = inbound.message().await?;
+        Ok::<_, tonic::Status>((inbound, first))
+    };
+    let (inbound, first) = tokio::time::timeout(WELCOME, welcome)
+        .await
+        .map_err(|_| Ended::NoWelcome(format!("nothing within {WELCOME:?}")))?
+        .map_err(|status| Ended::NoWelcome(format!("{}: {}", status.code(), status.message())))?;
+    let answered_ns = clock::monotonic_ns();
+    let first = first.ok_or_else(|| Ended::NoWelcome("the master ended the stream".to_owned()))?;
+    let mut offset = Offset::default();
+    let welcomed = match wire::to_worker(first, &offset) {
+        Ok(Inbound::Welcome(welcomed)) => welcomed,
+        Ok(Inbound::Beat(_) | Inbound::Order(_)) => {
+            return Err(Ended::NoWelcome("the master's first message is another one".to_owned()));
+        }
+        Err(error) => return Err(Ended::NoWelcome(error.to_string())),
+    };
+    offset.add(sent_ns, answered_ns, welcomed.unix_ns);
+    let session =
+        Session { outbound, inbound, offset, unanswered: VecDeque::new(), sequence: 0, fleet_size: 0 };
+    Ok((session, welcomed))
+}
+
+impl Session {
+    /// Reads orders and sends heartbeats until something ends it.
+    async fn stay(&mut self, shared: &Shared, id: SessionId, welcomed: &Welcomed) -> Ended {
+        let silence = welcomed.session_timeout;
+        let mut roused = shared.feeds.roused.clone();
+        roused.mark_unchanged();
+        let mut beat = tokio::time::interval(welcomed.heartbeat_interval);
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut heard_at = Instant::now();
+        loop {
+            tokio::select! {
+                message = self.inbound.message() => {
+                    heard_at = Instant::now();
+                    let message = match message {
+                        Ok(Some(message)) => message,
+                        Ok(None) => return Ended::Broken("the master closed it".to_owned()),
+                        Err(status) => {
+                            return Ended::Broken(format!("{}: {}", status.code(), status.message()));
+                        }
+                    };
+                    // The executor never waits for this stream, so waiting for it here cannot lock up.
+                    if let Some(heard) = self.read(message)
+                        && shared.events.send(Event::Heard(id, heard)).await.is_err()
+                    {
+                        return Ended::Closed;
+                    }
+                }
+                _ = beat.tick() => self.beat(&shared.feeds),
+                () = tokio::time::sleep_until(heard_at + silence) => return Ended::Silent(silence),
+                Ok(()) = roused.changed() => return Ended::Paused,
+                () = shared.closing.cancelled() => return Ended::Closed,
+            }
+        }
+    }
+
+    fn beat(&mut self, feeds: &Feeds) {
+        self.sequence += 1;
+        let message = wire::heartbeat(
+            self.sequence,
+            clock::unix_ns(),
+            &feeds.figures.borrow(),
+            *feeds.attempts.borrow(),
+        );
+        if self.outbound.send_reserved(message) {
+            if self.unanswered.len() == UNANSWERED_KEPT {
+                self.unanswered.pop_front();
+            }
+            self.unanswered.push_back((self.sequence, clock::monotonic_ns()));
+        }
+    }
+
+    fn read(&mut self, message: ToWorker) -> Option<Heard> {
+        match wire::to_worker(message, &self.offset) {
+            Ok(Inbound::Order(heard)) => Some(heard),
+            Ok(Inbound::Beat(Beat { sequence, unix_ns, claim, fleet_size })) => {
+                let now_ns = clock::monotonic_ns();
+                let answered = self.unanswered.iter().position(|(number, _)| *number == sequence);
+                if let Some((_, sent_ns)) = answered.and_then(|at| self.unanswered.remove(at)) {
+                    self.offset.add(sent_ns, now_ns, unix_ns);
+                }
+                self.fleet_size = fleet_size;
+                Some(Heard::Sign(claim))
+            }
+            Ok(Inbound::Welcome(again)) => Some(Heard::Sign(again.claim)),
+            Err(error) => {
+                tracing::warn!(%error, "a master's message cannot be understood and is ignored");
+                None
+            }
+        }
+    }
+
+    /// Lets out what was said last, then waits for the master to end the stream.
+    async fn close(self) {
+        let Session { outbound, mut inbound, .. } = self;
+        drop(outbound);
+        let ended = async { while let Ok(Some(_)) = inbound.message().await {} };
+        let _patience_over = tokio::time::timeout(CLOSE, ended).await;
+    }
+}

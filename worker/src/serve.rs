@@ -1,0 +1,165 @@
+//! A worker's life: built, served, drained.
+//!
+//! ```text
+//!  sampler ──► executor ◄──► links (one per master) ◄── roster ◄── configuration, etcd
+//! ```
+//! In: a checked configuration, drivers, a stop. Out: nothing until it has left.
+//! Never: reads files but its ledger, or signals; several workers can live in one process.
+//! Tests: with masters in `worker/tests/`.
+
+use crate::config::{self, Config};
+use crate::discovery::follow_masters;
+use crate::executor::{self, Executor, Signals};
+use crate::ledger::{self, Ledger};
+use crate::link::{Face, Feeds, Roster, keep_links};
+use crate::resource::{Sampler, keep_sampling};
+use crate::systemd::Systemd;
+use shanty_model::telemetry::Telemetry;
+use shanty_rt::coord::{Coord, Etcd, EtcdOptions, Keys, NodeInfo, Registration, Role};
+use shanty_rt::driver::ErasedDriver;
+use shanty_rt::task::{self, Scope};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+/// Time to live of a worker's registration.
+const REGISTERED: Duration = Duration::from_secs(30);
+/// Words of masters that wait for the executor, which takes them at once but when it writes the ledger.
+const EVENTS: usize = 256;
+/// For the links to let the last messages out, and for the registration to go.
+const CLOSING: Duration = Duration::from_secs(2);
+
+/// Why a worker cannot work.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Its configuration.
+    #[error(transparent)]
+    Config(#[from] config::Invalid),
+    /// Its ledger.
+    #[error(transparent)]
+    Ledger(#[from] ledger::Error),
+    /// The addresses of etcd.
+    #[error("cannot use etcd: {0}; check `worker.etcd.endpoints`")]
+    Etcd(#[from] shanty_rt::coord::Error),
+    /// Something of it panicked, which was logged.
+    #[error("cannot go on: {0}")]
+    Panicked(#[from] task::Panicked),
+}
+
+/// Works until `stop` is cancelled and the worker has left. `ready` is called once: when a master has
+/// answered, or when the worker waits for one.
+///
+/// # Errors
+/// [`Error`] when it cannot begin. Masters and etcd out of reach are no error: it waits for them.
+pub async fn serve(
+    config: Config,
+    drivers: Vec<Arc<dyn ErasedDriver>>,
+    stop: CancellationToken,
+    ready: impl FnOnce() + Send,
+) -> Result<(), Error> {
+    serve_under(config, drivers, stop, ready, Systemd::default()).await
+}
+
+/// The same for a worker that is a process of its own.
+pub(crate) async fn serve_under(
+    config: Config,
+    drivers: Vec<Arc<dyn ErasedDriver>>,
+    stop: CancellationToken,
+    ready: impl FnOnce() + Send,
+    systemd: Systemd,
+) -> Result<(), Error> {
+    config.check()?;
+    let host = rustix::system::uname();
+    let node = config.node_id(&host.nodename().to_string_lossy())?;
+    let (folder, cluster) = (config.data_dir.clone(), config.cluster.clone());
+    let ledger = task::blocking("ledger", move || Ledger::open(&folder, &cluster)).await??;
+    let (sampler, first) = task::blocking("sampler", || {
+        let mut sampler = Sampler::new();
+        let first = sampler.sample();
+        (sampler, first)
+    })
+    .await?;
+    let face = Face {
+        node: node.clone(),
+        incarnation: uuid::Uuid::new_v4().to_string(),
+        kinds: drivers.iter().map(|driver| driver.kind().to_owned()).collect(),
+        slots: config.slots,
+        labels: config.labels.clone(),
+        max_rate: config.load.max_rate,
+    };
+    tracing::info!(
+        worker = %node, incarnation = face.incarnation, slots = config.slots, max_epoch = %ledger.seen(),
+        masters = ?config.static_masters(), etcd = ?config.etcd.endpoints, "worker begins"
+    );
+
+    let mut around = Scope::new();
+    let mut links = Scope::new();
+    let closing = CancellationToken::new();
+    let (machine_in, machine) = watch::channel(first);
+    around.spawn("sampler", keep_sampling(sampler, machine_in));
+    let found = match etcd(&config)? {
+        Some(coord) => coordinate(&mut around, &mut links, coord, &config, &face, &closing),
+        None => watch::channel(BTreeSet::new()).1,
+    };
+    let (signals, feeds) = signals(first, &ledger);
+    let (events_in, events) = mpsc::channel(EVENTS);
+    let roster = Roster { fixed: config.static_masters().into_iter().collect(), found };
+    links.spawn("links", keep_links(roster, face, feeds, events_in, closing.clone()));
+
+    let options = executor::Options {
+        node,
+        slots: config.slots,
+        orphan_limit: config.orphan_limit,
+        drain_timeout: config.drain_timeout,
+    };
+    Executor::new(options, drivers, ledger, signals, machine, systemd).run(events, stop, ready).await;
+
+    closing.cancel();
+    let left = links.drain(CLOSING).await;
+    tracing::info!(cut = left, "worker has left");
+    Ok(())
+}
+
+fn signals(first: Telemetry, ledger: &Ledger) -> (Signals, Feeds) {
+    let (figures_in, figures) = watch::channel(first);
+    let (attempts_in, attempts) = watch::channel(0);
+    let (seen_in, seen) = watch::channel(ledger.seen());
+    let (roused_in, roused) = watch::channel(0);
+    let signals = Signals { figures: figures_in, attempts: attempts_in, seen: seen_in, roused: roused_in };
+    (signals, Feeds { figures, attempts, seen, roused })
+}
+
+fn etcd(config: &Config) -> Result<Option<Arc<dyn Coord>>, Error> {
+    if config.etcd.endpoints.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(Etcd::connect(EtcdOptions::new(config.etcd.endpoints.clone()))?)))
+}
+
+/// Registers this worker until `closing` and follows the masters. The registration ends with the links.
+fn coordinate(
+    around: &mut Scope,
+    links: &mut Scope,
+    coord: Arc<dyn Coord>,
+    config: &Config,
+    face: &Face,
+    closing: &CancellationToken,
+) -> watch::Receiver<BTreeSet<String>> {
+    let keys = Keys::new(&config.cluster);
+    let info = NodeInfo {
+        node: face.node.clone(),
+        role: Role::Worker,
+        address: String::new(),
+        incarnation: face.incarnation.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        priority: 0,
+    };
+    let key = keys.node(Role::Worker, &face.node);
+    let registered = Registration::keep(coord.clone(), key, info.to_value(), REGISTERED, closing.clone());
+    links.spawn("registration", registered);
+    let (found_in, found) = watch::channel(BTreeSet::new());
+    around.spawn("discovery", follow_masters(coord, keys.role(Role::Master), found_in));
+    found
+}

@@ -166,7 +166,9 @@ impl Machine {
         self.record.epoch = epoch;
         reason.clone_into(&mut self.record.reason);
         self.dirty = true;
-        if from != to {
+        // A change on its way is told by notes; to those who watch, the run goes on.
+        let goes_on = |state| matches!(state, RunState::Running | RunState::Changing);
+        if from != to && !(goes_on(from) && goes_on(to)) {
             self.event(now, EventBody::State { from, to, reason: reason.to_owned() });
         }
     }

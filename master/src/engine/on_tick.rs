@@ -120,6 +120,12 @@ impl Machine {
         if self.record.state == RunState::Changing && self.active().all(|i| self.parts[i].applied >= revision)
         {
             self.change_by = None;
+            self.note(
+                now,
+                false,
+                "CHANGE_APPLIED",
+                format!("all workers have revision {revision} of the plan"),
+            );
             self.advance(now, epoch, RunEvent::ChangeApplied, "");
         }
     }

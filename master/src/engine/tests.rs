@@ -1,1 +1,534 @@
+//! The engine with workers that are values: events in, commands out, time as an argument.
 
+use super::*;
+use crate::engine::command::{Ending, Outcome, Update};
+use crate::store::{ActiveRun, Mutation};
+use shanty_model::id::AttemptId;
+use shanty_model::kind::http_load::{self, Partial, Verdict};
+use shanty_model::kind::{Change, Report, Spec};
+use shanty_model::rate::Directive;
+use shanty_model::state::{RunState, ShardState};
+use shanty_model::telemetry::Telemetry;
+use std::time::Duration;
+
+const MS: Duration = Duration::from_millis(1);
+
+/// An engine with its clock, what it stored, and what it told whom.
+struct World {
+    engine: Engine,
+    now: Now,
+    stored: Vec<Mutation>,
+    told: Vec<(NodeId, Order)>,
+}
+
+fn node(name: &str) -> NodeId {
+    name.parse().unwrap()
+}
+
+fn spec(rate: f64, seconds: u64) -> Spec {
+    Spec::HttpLoad(http_load::Spec {
+        url: "http://127.0.0.1:1/".into(),
+        rate: Some(rate),
+        duration: Some(Duration::from_secs(seconds)),
+        ..http_load::Spec::default()
+    })
+}
+
+impl World {
+    fn new() -> World {
+        let now = Now { unix_ns: 1_700_000_000_000_000_000, boot: Duration::from_secs(1000) };
+        let engine = Engine::take_over(now, Epoch(1), &node("m1"), Options::default(), Stored::default());
+        World { engine, now, stored: Vec::new(), told: Vec::new() }
+    }
+
+    fn with_workers(names: &[&str]) -> World {
+        let mut world = World::new();
+        for name in names {
+            world.attach(name, "first", &[]);
+        }
+        world
+    }
+
+    fn attach(&mut self, name: &str, incarnation: &str, held: &[Held]) {
+        let telemetry = Telemetry { cores: 2.0, memory_total_bytes: 1 << 30, ..Telemetry::default() };
+        let arrival = Arrival {
+            node: node(name),
+            incarnation: incarnation.to_owned(),
+            version: "0".into(),
+            kinds: vec!["http_load".into()],
+            slots: 4,
+            labels: BTreeMap::new(),
+            telemetry,
+        };
+        self.engine.on_attached(self.now, arrival);
+        self.engine.on_inventory(self.now, &node(name), held);
+        self.settle();
+    }
+
+    /// Time passes in ticks of 100 ms; the workers named are heard.
+    fn pass(&mut self, time: Duration, heard: &[&str]) {
+        let mut left = time;
+        while left > Duration::ZERO {
+            let step = left.min(100 * MS);
+            left -= step;
+            self.now.boot += step;
+            self.now.unix_ns += i64::try_from(step.as_nanos()).unwrap();
+            for name in heard {
+                let telemetry = Telemetry { cores: 2.0, memory_total_bytes: 1 << 30, ..Telemetry::default() };
+                self.engine.on_heartbeat(self.now, &node(name), telemetry, 0);
+            }
+            self.engine.on_tick(self.now, false);
+            self.settle();
+        }
+    }
+
+    fn settle(&mut self) {
+        for command in self.engine.take_commands() {
+            match command {
+                Command::Store(mutation) => self.stored.push(mutation),
+                Command::Tell(node, order) => self.told.push((node, order)),
+            }
+        }
+    }
+
+    fn start(&mut self, spec: Spec) -> RunId {
+        let run = self.engine.start_run(self.now, spec).unwrap();
+        self.settle();
+        run
+    }
+
+    fn run(&self) -> &crate::store::RunRecord {
+        self.stored
+            .iter()
+            .rev()
+            .find_map(|mutation| match mutation {
+                Mutation::InsertRun(run) | Mutation::UpdateRun(run) => Some(&**run),
+                _ => None,
+            })
+            .unwrap()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.stored
+            .iter()
+            .filter_map(|mutation| match mutation {
+                Mutation::AppendEvent(event) => match &event.body {
+                    crate::store::EventBody::Note { reason, .. } => Some(reason.clone()),
+                    _ => None,
+                },
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn assigned(&self) -> Vec<(NodeId, Assignment)> {
+        self.told
+            .iter()
+            .filter_map(|(node, order)| match order {
+                Order::Assign(assignment) => Some((node.clone(), (**assignment).clone())),
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn begin_all(&mut self) {
+        for (node, assignment) in self.assigned() {
+            self.engine.on_update(self.now, &node, &assignment.attempt, Update::Accepted);
+            self.engine.on_update(self.now, &node, &assignment.attempt, Update::Running);
+        }
+        self.settle();
+    }
+
+    /// Sends the report of a second in which a shard of equal share sent `sent` requests.
+    fn report(&mut self, name: &str, attempt: &AttemptId, second: u32, sent: u64) {
+        let partial = Partial {
+            second,
+            covered_ns: u64::from(second + 1) * 1_000_000_000,
+            sent,
+            completed: sent,
+            ..Partial::default()
+        };
+        let bytes = rmp_serde::to_vec_named(&partial).unwrap();
+        self.engine.on_report(self.now, &node(name), attempt, u64::from(second) + 1, bytes);
+        self.settle();
+    }
+
+    fn end(&mut self, name: &str, attempt: &AttemptId, outcome: Outcome, last_sequence: u64) {
+        let ending = Ending { attempt: attempt.clone(), outcome, reason: String::new(), last_sequence };
+        self.engine.on_ended(self.now, &node(name), ending);
+        self.settle();
+    }
+
+    fn acks(&self, attempt: &AttemptId) -> Vec<(u64, bool)> {
+        self.told
+            .iter()
+            .filter_map(|(_, order)| match order {
+                Order::Ack { attempt: acked, sequence, ended } if acked == attempt => {
+                    Some((*sequence, *ended))
+                }
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+#[test]
+fn a_run_goes_to_all_workers_at_once_and_ends_with_its_report() {
+    let mut world = World::with_workers(&["w1", "w2"]);
+    world.start(spec(100.0, 2));
+    let assigned = world.assigned();
+    assert_eq!(assigned.len(), 2);
+    let starts: Vec<i64> = assigned.iter().map(|(_, a)| a.start_unix_ns).collect();
+    assert_eq!(starts[0], starts[1]);
+    assert_eq!(starts[0] - world.now.unix_ns, 120_000_000, "the start lies ahead by the lead");
+    world.begin_all();
+    assert_eq!(world.run().state, RunState::Running);
+    for second in 0..2 {
+        for (name, index) in [("w1", 0), ("w2", 1)] {
+            world.report(name, &assigned[index].1.attempt, second, 50);
+        }
+    }
+    world.pass(2200 * MS, &["w1", "w2"]);
+    for (name, index) in [("w1", 0), ("w2", 1)] {
+        world.end(name, &assigned[index].1.attempt, Outcome::Done, 2);
+    }
+    assert_eq!(world.run().state, RunState::Succeeded);
+    let Some(Report::HttpLoad(report)) = &world.run().report else { panic!("no report") };
+    assert_eq!((report.scheduled, report.sent, report.lost, report.dropped), (200, 200, 0, 0));
+    assert!(matches!(report.verdict, Verdict::Valid(_)));
+    assert_eq!(world.engine.active_runs(), 0);
+}
+
+#[test]
+fn results_count_once_and_an_end_waits_for_all_of_them() {
+    let mut world = World::with_workers(&["w1"]);
+    world.start(spec(10.0, 2));
+    let attempt = world.assigned()[0].1.attempt.clone();
+    world.begin_all();
+    world.report("w1", &attempt, 0, 10);
+    world.report("w1", &attempt, 0, 10);
+    world.end("w1", &attempt, Outcome::Done, 2);
+    assert_eq!(world.acks(&attempt), [(1, false), (1, false)], "the end came before the second report");
+    world.report("w1", &attempt, 1, 10);
+    world.pass(2500 * MS, &["w1"]);
+    world.end("w1", &attempt, Outcome::Done, 2);
+    let series = world.stored.iter().filter(|m| matches!(m, Mutation::AppendSeries(_))).count();
+    assert_eq!(series, 2);
+    let Some(Report::HttpLoad(report)) = &world.run().report else { panic!("no report") };
+    assert_eq!(report.sent, 20);
+    assert_eq!(world.acks(&attempt).last(), Some(&(2, true)));
+}
+
+#[test]
+fn a_result_of_a_run_that_nobody_knows_is_acknowledged_so_that_it_can_be_forgotten() {
+    let mut world = World::with_workers(&["w1"]);
+    let attempt: AttemptId = "gone.7/0#1".parse().unwrap();
+    world.report("w1", &attempt, 4, 1);
+    world.end("w1", &attempt, Outcome::Done, 5);
+    assert_eq!(world.acks(&attempt), [(5, false), (5, true)]);
+}
+
+#[test]
+fn a_broken_stream_is_forgiven_within_the_grace_and_costs_the_share_after_it() {
+    let mut world = World::with_workers(&["w1", "w2"]);
+    world.start(spec(100.0, 20));
+    world.begin_all();
+    world.pass(1000 * MS, &["w1", "w2"]);
+    let attempt = world.assigned()[1].1.attempt.clone();
+    world.engine.on_gone(world.now, &node("w2"), "first");
+    world.pass(300 * MS, &["w1"]);
+    let held = Held { attempt: attempt.clone(), revision: 1, ended: false };
+    world.attach("w2", "first", std::slice::from_ref(&held));
+    world.pass(1000 * MS, &["w1", "w2"]);
+    assert_eq!(world.run().detail.plan.as_ref().unwrap().revision, 1, "nothing has moved");
+
+    world.engine.on_gone(world.now, &node("w2"), "first");
+    world.pass(500 * MS, &["w1"]);
+    let plan = world.run().detail.plan.clone().unwrap();
+    assert_eq!(plan.revision, 2);
+    assert_eq!(plan.scores()[1], 0);
+    assert!(world.notes().contains(&"WORKER_LOST".to_owned()));
+    let changed = world
+        .told
+        .iter()
+        .any(|(to, order)| *to == node("w1") && matches!(order, Order::Change { revision: 2, .. }));
+    assert!(changed, "the survivor is told");
+
+    // It was only cut off: what it still does is stopped, and it joins with a new shard.
+    world.attach("w2", "first", &[held]);
+    let cancelled = world.told.iter().any(|(to, order)| {
+        *to == node("w2")
+            && matches!(order, Order::Cancel { attempt: old, discard: false, .. } if *old == attempt)
+    });
+    assert!(cancelled);
+    assert_eq!(world.assigned().last().unwrap().1.attempt.shard.index, 2);
+}
+
+#[test]
+fn a_silent_worker_is_lost_after_the_session_timeout() {
+    let mut world = World::with_workers(&["w1", "w2"]);
+    world.start(spec(100.0, 60));
+    world.begin_all();
+    world.pass(7900 * MS, &["w1"]);
+    assert!(!world.notes().contains(&"WORKER_LOST".to_owned()));
+    world.pass(300 * MS, &["w1"]);
+    assert!(world.notes().contains(&"WORKER_LOST".to_owned()));
+}
+
+#[test]
+fn a_change_switches_all_workers_at_one_instant_and_is_over_when_all_have_it() {
+    let mut world = World::with_workers(&["w1", "w2"]);
+    let run = world.start(spec(100.0, 20));
+    world.begin_all();
+    world.pass(1000 * MS, &["w1", "w2"]);
+    let change = Change::HttpLoad(http_load::Change { rate: 400.0 });
+    world.engine.change_run(world.now, &run, &change).unwrap();
+    world.settle();
+    assert_eq!(world.run().state, RunState::Changing);
+    let directives: Vec<Directive> = world
+        .told
+        .iter()
+        .filter_map(|(_, order)| match order {
+            Order::Change { directive, .. } => Some(serde_json::from_str(directive).unwrap()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(directives.len(), 2);
+    assert_eq!(directives[0].load, directives[1].load, "one schedule for all");
+    assert_eq!(directives[0].load.rate_at(990_000_000), 100.0);
+    assert_eq!(directives[0].load.rate_at(1_000_000_000), 400.0);
+    for (node, assignment) in world.assigned() {
+        assert_eq!(world.run().state, RunState::Changing);
+        world.engine.on_update(world.now, &node, &assignment.attempt, Update::Changed(2));
+        world.settle();
+    }
+    assert_eq!(world.run().state, RunState::Running);
+}
+
+#[test]
+fn a_cancel_stops_all_workers_and_what_does_not_answer_is_given_up() {
+    let mut world = World::with_workers(&["w1", "w2"]);
+    let run = world.start(spec(100.0, 20));
+    world.begin_all();
+    world.pass(1000 * MS, &["w1", "w2"]);
+    world.engine.cancel_run(world.now, &run, "enough").unwrap();
+    world.settle();
+    let cancels = world.told.iter().filter(|(_, order)| matches!(order, Order::Cancel { .. })).count();
+    assert_eq!((world.run().state, cancels), (RunState::Stopping, 2));
+    world.engine.cancel_run(world.now, &run, "again").unwrap();
+    let attempt = world.assigned()[0].1.attempt.clone();
+    world.end("w1", &attempt, Outcome::Cancelled, 0);
+    world.pass(6000 * MS, &["w1", "w2"]);
+    assert_eq!((world.run().state, world.run().reason.as_str()), (RunState::Cancelled, "enough"));
+}
+
+#[test]
+fn a_permanent_failure_on_one_worker_fails_the_run() {
+    let mut world = World::with_workers(&["w1", "w2"]);
+    world.start(spec(100.0, 20));
+    world.begin_all();
+    let attempts: Vec<AttemptId> = world.assigned().into_iter().map(|(_, a)| a.attempt).collect();
+    let ending = Ending {
+        attempt: attempts[0].clone(),
+        outcome: Outcome::Failed { transient: false },
+        reason: "no such host".into(),
+        last_sequence: 0,
+    };
+    world.engine.on_ended(world.now, &node("w1"), ending);
+    world.settle();
+    world.end("w2", &attempts[1], Outcome::Cancelled, 0);
+    assert_eq!((world.run().state, world.run().reason.as_str()), (RunState::Failed, "w1: no such host"));
+}
+
+#[test]
+fn a_drained_worker_hands_over_first_and_is_dismissed_then() {
+    let mut world = World::with_workers(&["w1", "w2"]);
+    world.start(spec(100.0, 30));
+    world.begin_all();
+    world.pass(1000 * MS, &["w1", "w2"]);
+    world.engine.drain(world.now, &node("w2")).unwrap();
+    world.settle();
+    assert_eq!(world.run().detail.plan.as_ref().unwrap().scores()[1], 0);
+    let cancelled = |world: &World| world.told.iter().any(|(_, order)| matches!(order, Order::Cancel { .. }));
+    assert!(!cancelled(&world), "its share goes over first");
+    world.pass(300 * MS, &["w1", "w2"]);
+    assert!(cancelled(&world));
+    let attempt = world.assigned()[1].1.attempt.clone();
+    world.end("w2", &attempt, Outcome::Cancelled, 0);
+    assert!(world.run().detail.lost_shards.is_empty(), "a drained worker is no loss");
+    world.pass(500 * MS, &["w1", "w2"]);
+    assert_eq!(world.assigned().len(), 2, "it gets nothing new");
+}
+
+#[test]
+fn a_run_without_workers_waits_says_so_and_begins_when_one_comes() {
+    let mut world = World::new();
+    world.start(spec(100.0, 5));
+    assert_eq!(world.run().state, RunState::Submitted);
+    assert_eq!(world.notes(), ["WAITING_FOR_WORKERS"]);
+    world.pass(5000 * MS, &[]);
+    world.attach("w1", "first", &[]);
+    assert_eq!(world.run().state, RunState::Planning);
+    assert_eq!(world.assigned().len(), 1);
+}
+
+#[test]
+fn a_run_whose_last_worker_never_comes_back_is_lost_with_its_report() {
+    let mut world = World::with_workers(&["w1"]);
+    world.start(spec(100.0, 30));
+    world.begin_all();
+    world.pass(1000 * MS, &["w1"]);
+    world.engine.on_gone(world.now, &node("w1"), "first");
+    world.pass(11_000 * MS, &[]);
+    assert_eq!(world.run().state, RunState::Lost);
+    assert!(world.run().report.is_some());
+}
+
+#[test]
+fn a_frozen_leader_decides_nothing() {
+    let mut world = World::with_workers(&["w1", "w2"]);
+    world.start(spec(100.0, 30));
+    world.begin_all();
+    world.engine.on_gone(world.now, &node("w2"), "first");
+    let stored = world.stored.len();
+    world.now.boot += Duration::from_secs(5);
+    world.engine.on_tick(world.now, true);
+    world.settle();
+    assert_eq!(world.stored.len(), stored);
+}
+
+#[test]
+fn a_new_leader_adopts_what_workers_hold_and_repeats_the_change_they_missed() {
+    let mut old = World::with_workers(&["w1", "w2"]);
+    let run = old.start(spec(100.0, 60));
+    old.begin_all();
+    old.pass(1000 * MS, &["w1", "w2"]);
+    let attempts: Vec<AttemptId> = old.assigned().into_iter().map(|(_, a)| a.attempt).collect();
+    old.report("w1", &attempts[0], 0, 50);
+    let change = Change::HttpLoad(http_load::Change { rate: 400.0 });
+    old.engine.change_run(old.now, &run, &change).unwrap();
+    old.settle();
+
+    let active = stored_state(&old);
+    let stored = Stored { runs: vec![active], ..Stored::default() };
+    let engine = Engine::take_over(old.now, Epoch(2), &node("m2"), Options::default(), stored);
+    let mut new = World { engine, now: old.now, stored: Vec::new(), told: Vec::new() };
+    new.settle();
+    new.attach("w1", "first", &[Held { attempt: attempts[0].clone(), revision: 1, ended: false }]);
+    let repeated = new.told.iter().any(|(_, order)| matches!(order, Order::Change { revision: 2, .. }));
+    assert!(repeated, "w1 had not applied the change");
+    assert!(new.assigned().is_empty(), "nothing is restarted");
+    new.report("w1", &attempts[0], 0, 50);
+    assert_eq!(new.acks(&attempts[0]), [(1, false)]);
+    new.pass(14_000 * MS, &["w1"]);
+    assert!(!new.notes().contains(&"WORKER_LOST".to_owned()), "w2 has a grace to attach");
+    new.pass(1500 * MS, &["w1"]);
+    assert!(new.notes().contains(&"WORKER_LOST".to_owned()));
+}
+
+/// What the store holds of the one run of a world.
+fn stored_state(world: &World) -> ActiveRun {
+    let mut shards: BTreeMap<u32, crate::store::ShardRecord> = BTreeMap::new();
+    let mut attempts = BTreeMap::new();
+    let mut series = Vec::new();
+    for mutation in &world.stored {
+        match mutation {
+            Mutation::InsertShard(shard) | Mutation::UpdateShard(shard) => {
+                shards.insert(shard.id.index, shard.clone());
+            }
+            Mutation::InsertAttempt(attempt) | Mutation::UpdateAttempt(attempt) => {
+                attempts.insert(attempt.id.clone(), attempt.clone());
+            }
+            Mutation::AppendSeries(piece) => series.push(piece.clone()),
+            _ => {}
+        }
+    }
+    ActiveRun {
+        run: world.run().clone(),
+        shards: shards.into_values().collect(),
+        attempts: attempts.into_values().collect(),
+        series,
+    }
+}
+
+#[test]
+fn versions_grow_by_one_and_event_numbers_have_no_gaps() {
+    let mut world = World::with_workers(&["w1", "w2"]);
+    let run = world.start(spec(100.0, 10));
+    world.begin_all();
+    world.pass(500 * MS, &["w1", "w2"]);
+    world.engine.on_gone(world.now, &node("w2"), "first");
+    world.pass(1000 * MS, &["w1"]);
+    world.engine.cancel_run(world.now, &run, "enough").unwrap();
+    world.pass(6000 * MS, &["w1"]);
+    let mut version = 0;
+    let mut sequence = 0;
+    for mutation in &world.stored {
+        match mutation {
+            Mutation::InsertRun(run) | Mutation::UpdateRun(run) => {
+                version += 1;
+                assert_eq!(run.version, version);
+            }
+            Mutation::AppendEvent(event) => {
+                sequence += 1;
+                assert_eq!(event.sequence, sequence);
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(world.run().sequence, sequence);
+    assert!(world.run().state.is_terminal());
+}
+
+#[test]
+fn jobs_are_kept_compared_by_etag_and_not_removed_while_they_run() {
+    let mut world = World::with_workers(&["w1"]);
+    let id: JobId = "nightly".parse().unwrap();
+    let draft = JobDraft { title: "t".into(), spec: spec(10.0, 5), labels: BTreeMap::new() };
+    world.engine.create_job(world.now, &id, draft.clone()).unwrap();
+    assert!(matches!(world.engine.create_job(world.now, &id, draft.clone()), Err(Refused::Exists { .. })));
+    let run = world.engine.run_job(world.now, &id).unwrap();
+    assert_eq!(run.to_string(), "nightly.1");
+    assert!(matches!(world.engine.delete_job(world.now, &id, ""), Err(Refused::Precondition { .. })));
+    assert!(matches!(
+        world.engine.update_job(world.now, &id, "1", draft.clone()),
+        Err(Refused::Changed { .. })
+    ));
+    assert!(world.engine.update_job(world.now, &id, "2", draft).is_ok());
+    let unknown = world.engine.run_job(world.now, &"nigthly".parse().unwrap()).unwrap_err();
+    assert!(matches!(unknown, Refused::NotFound { nearest, .. } if nearest == ["nightly"]));
+}
+
+#[test]
+fn a_target_that_refuses_is_told_after_its_first_second_and_stops_the_run_when_it_lasts() {
+    let mut world = World::with_workers(&["w1"]);
+    world.start(spec(100.0, 60));
+    let attempt = world.assigned()[0].1.attempt.clone();
+    world.begin_all();
+    for second in 0..6u32 {
+        world.pass(1000 * MS, &["w1"]);
+        let mut partial = Partial { second, sent: 100, ..Partial::default() };
+        partial.covered_ns = u64::from(second + 1) * 1_000_000_000;
+        partial.errors.insert(http_load::ErrorClass::ConnectRefused, 100);
+        let bytes = rmp_serde::to_vec_named(&partial).unwrap();
+        world.engine.on_report(world.now, &node("w1"), &attempt, u64::from(second) + 1, bytes);
+        world.settle();
+        if second == 0 {
+            world.pass(200 * MS, &["w1"]);
+            assert_eq!(world.notes(), ["TARGET_REFUSES"]);
+        }
+    }
+    world.pass(300 * MS, &["w1"]);
+    assert_eq!(world.run().state, RunState::Stopping);
+    assert!(world.run().reason.contains("refuses connections"), "{}", world.run().reason);
+}
+
+#[test]
+fn shards_that_end_well_are_done_and_counted() {
+    let mut world = World::with_workers(&["w1"]);
+    let run = world.start(spec(10.0, 2));
+    world.begin_all();
+    let view = world.engine.view(world.now, &run).unwrap();
+    assert_eq!(view.shards[0].record.state, ShardState::Running);
+    assert_eq!((view.shards[0].weight, view.shards[0].weight_total), (1000, 1000));
+}

@@ -6,6 +6,8 @@
 //! | [`databases`] | real PostgreSQL and MariaDB servers |
 //! | [`etcd`](mod@etcd) | a real etcd cluster whose members can be killed and paused |
 //! | [`house`] | the walls of the source tree as rules |
+//! | [`machine`] | a Debian 12 with a real systemd inside |
+//! | [`origin`] | a target of load tests that counts arrivals |
 //! | [`patience`] | waits for a condition, never for a time |
 //! | [`skip`] | says what could not be tested |
 //!
@@ -15,5 +17,7 @@ pub mod cluster;
 pub mod databases;
 pub mod etcd;
 pub mod house;
+pub mod machine;
+pub mod origin;
 pub mod patience;
 pub mod skip;

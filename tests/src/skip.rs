@@ -18,6 +18,11 @@ pub fn skipped(what: &str, next_step: &str) {
         std::env::var_os("SHANTY_REQUIRE_SERVICES").is_none(),
         "{what}, and SHANTY_REQUIRE_SERVICES is set ({next_step})"
     );
+    left_out(what, next_step);
+}
+
+/// Says that a test is left out on purpose; `tests/run` leaves it out too where it must.
+pub fn left_out(what: &str, next_step: &str) {
     let count = SKIPPED.fetch_add(1, Ordering::Relaxed) + 1;
     let line = format!("skipped: {what} ({next_step}); {count} skipped in this test program\n");
     // Standard error itself: the macros are captured by the test runner.

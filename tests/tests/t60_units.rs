@@ -106,3 +106,40 @@ fn the_template_is_the_plain_worker_with_a_name() {
     };
     assert_eq!(settings(&read("shanty-worker@.service")), settings(&read("shanty-worker.service")));
 }
+
+/// An example with everything that is commented out switched on.
+fn switched_on(role: &str) -> tempfile::NamedTempFile {
+    let path = units().join(format!("../config/{role}.toml"));
+    let text = std::fs::read_to_string(path).expect("an example");
+    let setting = |line: &str| line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+    let on = |line: &str| match line.strip_prefix("# ") {
+        Some(rest) if setting(rest) => rest.to_owned(),
+        _ => line.to_owned(),
+    };
+    let file = tempfile::NamedTempFile::new().expect("temporary file");
+    let text: Vec<String> = text.lines().map(on).collect();
+    std::fs::write(file.path(), text.join("\n")).expect("written");
+    file
+}
+
+#[test]
+fn every_key_of_the_example_files_is_one() {
+    use shanty_rt::config::Loader;
+    let file = switched_on("master");
+    let loaded =
+        Loader::new("master").file(Some(file.path())).load::<shanty_master::Config>().expect("master.toml");
+    assert_eq!(loaded.value.check(), Ok(()));
+    assert!(loaded.origins.len() >= 10, "{:?}", loaded.origins);
+    let defaults = shanty_master::Config::default();
+    assert_eq!((loaded.value.lease_ttl, loaded.value.history), (defaults.lease_ttl, defaults.history));
+    assert_eq!(loaded.value.session_timeout, defaults.session_timeout);
+
+    let file = switched_on("worker");
+    let loaded = Loader::new("worker")
+        .file(Some(file.path()))
+        .load::<shanty_worker::config::Config>()
+        .expect("worker.toml");
+    assert!(loaded.origins.len() >= 10, "{:?}", loaded.origins);
+    let defaults = shanty_worker::config::Config::default();
+    assert_eq!((loaded.value.slots, loaded.value.drain_timeout), (defaults.slots, defaults.drain_timeout));
+}

@@ -1,48 +1,52 @@
-//! Where the programs under test are: `shanty` beside this test program, built when it is not.
+//! Where the programs under test are: beside this test program, built when they are not.
 //!
-//! In: the place of the running test program. Out: the path of `shanty`.
-//! Never: tests a program older than its source (cargo is asked each time, once per test program).
+//! In: the place of the running test program, or `SHANTY_BIN_DIR`. Out: paths.
+//! Never: tests a program older than its source (cargo is asked once per test program, unless
+//! `SHANTY_BIN_DIR` says that somebody has just built them, as `tests/run` does).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::LazyLock;
 
-static SHANTY: OnceLock<PathBuf> = OnceLock::new();
+static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| match std::env::var_os("SHANTY_BIN_DIR") {
+    Some(folder) => PathBuf::from(folder),
+    None => build(),
+});
 
-/// The program `shanty`, which embeds the daemons. `SHANTY_BIN` names another one.
+/// The program `shanty`, which embeds the daemons.
 ///
 /// # Panics
-/// When it cannot be built.
+/// When it is not there and cannot be built.
 #[must_use]
-pub fn shanty() -> &'static Path {
-    SHANTY.get_or_init(|| match std::env::var_os("SHANTY_BIN") {
-        Some(path) => PathBuf::from(path),
-        None => build("shanty", "shanty"),
-    })
+pub fn shanty() -> PathBuf {
+    program("shanty")
 }
 
-/// Builds a program of the workspace with the profile of this test program, and answers where it is.
+/// A program of the workspace.
 ///
 /// # Panics
-/// When cargo cannot.
+/// When it is not there and cannot be built.
 #[must_use]
-pub fn build(package: &str, program: &str) -> PathBuf {
+pub fn program(name: &str) -> PathBuf {
+    let path = FOLDER.join(name);
+    assert!(path.is_file(), "{} is missing; build it: cargo build --workspace --bins", path.display());
+    path
+}
+
+/// Builds all programs with the profile of this test program; answers their folder.
+fn build() -> PathBuf {
     let me = std::env::current_exe().expect("own path");
     // target/debug/deps/t10_load-0123 → target/debug → target
     let profile = me.parent().and_then(Path::parent).expect("target/<profile>/deps");
     let target = profile.parent().expect("target");
     let cargo = option_env!("CARGO").unwrap_or("cargo");
     let mut command = Command::new(cargo);
-    command
-        .args(["build", "--locked", "--quiet", "-p", package, "--bin", program, "--target-dir"])
-        .arg(target);
+    // The whole workspace: the same features as this test program's, so little is built twice.
+    command.args(["build", "--locked", "--quiet", "--workspace", "--bins", "--target-dir"]).arg(target);
     if profile.ends_with("release") {
         command.arg("--release");
     }
     let status = command.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo");
-    let path = profile.join(program);
-    if !status.success() || !path.is_file() {
-        panic!("{} is missing; build it: cargo build -p {package}", path.display());
-    }
-    path
+    assert!(status.success(), "the programs under test cannot be built: {status}");
+    profile.to_path_buf()
 }

@@ -100,7 +100,7 @@ impl Builder {
         let mut masters = Vec::new();
         for (i, address) in addresses.iter().enumerate() {
             let name = format!("m{}", i + 1);
-            let mut args = vec!["master".to_owned()];
+            let mut args = Vec::new();
             let mut add = |flag: &str, value: String| args.extend([flag.to_owned(), value]);
             add("--node", name.clone());
             add("--listen", address.clone());
@@ -117,7 +117,7 @@ impl Builder {
                 add("--etcd", self.etcd.join(","));
             }
             args.extend(self.master_args.iter().cloned());
-            masters.push(start_node(&name, address, folder.path(), args));
+            masters.push(start_node("shanty-master", &name, address, folder.path(), args));
         }
         let mut worker_args = vec!["--masters".to_owned(), addresses.join(",")];
         worker_args.extend(self.worker_args);
@@ -159,20 +159,20 @@ async fn answers(master: &mut Node) {
 }
 
 pub(super) fn start_worker(name: &str, folder: &Path, more: &[String]) -> Node {
-    let mut args = vec!["worker".to_owned(), "--node".to_owned(), name.to_owned()];
+    let mut args = vec!["--node".to_owned(), name.to_owned()];
     args.extend(["--data".to_owned(), folder.join(name).display().to_string()]);
     args.extend(more.iter().cloned());
-    start_node(name, "", folder, args)
+    start_node("shanty-worker", name, "", folder, args)
 }
 
 pub(super) fn restart(node: &mut Node, folder: &Path) {
     let args = node.args.clone();
     node.process.kill9();
-    *node = start_node(&node.name.clone(), &node.address.clone(), folder, args);
+    *node = start_node(node.program, &node.name.clone(), &node.address.clone(), folder, args);
 }
 
-fn start_node(name: &str, address: &str, folder: &Path, args: Vec<String>) -> Node {
+fn start_node(program: &'static str, name: &str, address: &str, folder: &Path, args: Vec<String>) -> Node {
     std::fs::create_dir_all(folder.join(name)).expect("the node's folder");
-    let process = Process::start(name, folder, binary::shanty(), &args).expect("the process starts");
-    Node { name: name.to_owned(), address: address.to_owned(), process, args }
+    let process = Process::start(name, folder, &binary::program(program), &args).expect("the process starts");
+    Node { name: name.to_owned(), address: address.to_owned(), process, program, args }
 }

@@ -1,9 +1,9 @@
-//! A cluster of real processes: masters and workers from the program `shanty`, on free loopback ports, with
+//! A cluster of real processes: masters and workers from their own programs, on free loopback ports, with
 //! folders and logs of their own.
 //!
 //! ```text
 //!  Cluster::builder().masters(2).workers(3).etcd(…).store(…).start()
-//!        └─ builds `shanty` if need be → starts masters → they answer → starts workers → all attached
+//!        └─ builds the programs if need be → starts masters → they answer → starts workers → all attached
 //! ```
 //! In: numbers of nodes, a store, a coordinator. Out: [`Cluster`] with a [`Client`] per master and the
 //! processes to kill, stop and continue. Never: outlives its owner. One cluster at a time per test program,
@@ -35,6 +35,7 @@ pub struct Node {
     pub address: String,
     /// Its process.
     pub process: Process,
+    program: &'static str,
     args: Vec<String>,
 }
 

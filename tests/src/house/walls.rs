@@ -21,6 +21,7 @@ const WALLS: [Wall; 5] = [
             "common/rt/src/wire/",
             "master/src/api/",
             "master/src/registry/",
+            "master/src/serve.rs",
             "worker/src/link/",
             "sentinel/src/probe/",
             "sentinel/src/peers/",

@@ -214,10 +214,7 @@ impl Schedule {
                     return None;
                 }
             }
-            Pitch::Constant { rate_milli } => match divide_up(wanted, rate_milli) {
-                Some(dt) => dt,
-                None => return None,
-            },
+            Pitch::Constant { rate_milli } => divide_up(wanted, rate_milli)?,
             Pitch::Ramp { .. } => first_reaching(limit, |dt| piece.pitch.grown(dt) >= wanted)?,
         };
         let at = piece.from_ns.checked_add(dt)?;

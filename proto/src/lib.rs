@@ -9,6 +9,7 @@ pub use shanty::internal::v1 as internal;
 pub use shanty::v1;
 
 mod shanty {
+    #[expect(clippy::large_enum_variant, reason = "generated: a message holds what it holds")]
     pub mod v1 {
         tonic::include_proto!("shanty.v1");
     }

@@ -14,6 +14,7 @@ use shanty_tests::etcd::EtcdCluster;
 use shanty_tests::origin::Origin;
 use shanty_tests::patience::{eventually, until};
 use std::time::{Duration, Instant};
+use tokio::sync::{Mutex, MutexGuard};
 
 const RATE: u32 = 600;
 const SECONDS: u32 = 14;
@@ -23,9 +24,14 @@ struct Fleet {
     cluster: Cluster,
     _postgres: Postgres,
     _etcd: EtcdCluster,
+    _alone: MutexGuard<'static, ()>,
 }
 
+/// One fleet at a time: starting a database beside a load test is noise in it.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
 async fn fleet() -> Option<Fleet> {
+    let alone = ALONE.lock().await;
     let etcd = EtcdCluster::start(3)?;
     let postgres = Postgres::start()?;
     let cluster = Cluster::builder()
@@ -35,7 +41,7 @@ async fn fleet() -> Option<Fleet> {
         .store(Store::Url(postgres.url()))
         .start()
         .await;
-    Some(Fleet { cluster, _postgres: postgres, _etcd: etcd })
+    Some(Fleet { cluster, _postgres: postgres, _etcd: etcd, _alone: alone })
 }
 
 async fn start(client: &Client, origin: &Origin) -> v1::Run {

@@ -59,15 +59,20 @@ impl Core<'_> {
         let mut prune_at = clock::boottime() + PRUNE_EVERY;
         loop {
             let mut waiting: Vec<Waiting> = Vec::new();
+            let mut ticked = false;
             tokio::select! {
                 call = calls.recv() => self.take_calls(call.ok_or(Ended::Closed)?, &mut calls, &mut waiting).await?,
                 event = events.recv() => self.take_events(event.ok_or(Ended::Closed)?, &mut events),
                 _ = tick.tick() => {
                     self.engine.on_tick(now(), !self.mandate.is_live());
-                    self.show_watched();
+                    ticked = true;
                 }
             }
             self.carry_out(waiting).await?;
+            // Nobody is shown what is not stored yet.
+            if ticked {
+                self.show_watched();
+            }
             self.term.gates().tick_dispatch();
             if clock::boottime() >= prune_at && self.mandate.is_live() {
                 prune_at = clock::boottime() + PRUNE_EVERY;

@@ -67,7 +67,7 @@ impl ErasedDriver for Fake {
             assert!(begun.send(Running { port, finish }).await.is_ok());
             tokio::select! {
                 biased;
-                told = &mut told => match told.unwrap() {
+                Ok(told) = &mut told => match told {
                     Finish::With(result) => result,
                     Finish::Panic => panic!("on purpose"),
                 },

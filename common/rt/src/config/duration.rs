@@ -68,8 +68,11 @@ pub fn print(duration: Duration) -> String {
     if ns == 0 {
         return "0s".to_owned();
     }
-    let (name, unit_ns) =
-        UNITS.iter().find(|(_, unit_ns)| ns % u128::from(*unit_ns) == 0).copied().unwrap_or(("ns", 1));
+    let (name, unit_ns) = UNITS
+        .iter()
+        .find(|(_, unit_ns)| ns.is_multiple_of(u128::from(*unit_ns)))
+        .copied()
+        .unwrap_or(("ns", 1));
     format!("{}{name}", ns / u128::from(unit_ns))
 }
 

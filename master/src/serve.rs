@@ -117,6 +117,7 @@ pub(crate) async fn serve_under(
         leading: leading.clone(),
         options: config.link(),
         stop: streams.clone(),
+        tasks: Arc::default(),
     };
     let api = Api {
         me: me.clone(),

@@ -19,7 +19,7 @@ use shanty_rt::clock;
 use shanty_rt::task::Scope;
 use shanty_rt::wire::telemetry;
 use shanty_rt::wire::time::pb_duration;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
@@ -59,6 +59,9 @@ pub struct Link {
     pub options: LinkOptions,
     /// Ends streams when the process does.
     pub stop: CancellationToken,
+    /// The tasks of the streams. They outlive their connections by a moment: a task that went with its
+    /// connection could not detach its session.
+    pub tasks: Arc<Mutex<Scope>>,
 }
 
 type Sender = mpsc::Sender<Result<pb::ToWorker, Status>>;
@@ -81,18 +84,15 @@ impl pb::worker_link_server::WorkerLink for Link {
             Some(_) | None => return Err(Status::failed_precondition("a worker says Hello first")),
         };
         let (out, stream) = mpsc::channel(AHEAD);
-        let mut scope = Scope::under(&self.stop);
         let link = self.clone();
-        scope.spawn("link", async move { link.serve(arrival, incoming, out).await });
-        let held = ReceiverStream::new(stream).map(move |item| {
-            let _held = &scope;
-            item
-        });
-        Ok(Response::new(held.boxed()))
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.reap();
+        tasks.spawn("link", async move { link.serve(arrival, incoming, out).await });
+        Ok(Response::new(ReceiverStream::new(stream).boxed()))
     }
 }
 
-/// Detaches a session however its task ends; the registry call is asynchronous, hence the task.
+/// A session in the registry.
 struct Attached<'a> {
     registry: &'a Registry,
     node: NodeId,
@@ -113,6 +113,8 @@ impl Link {
         tokio::select! {
             () = self.listen(&session, incoming, beats) => {}
             () = speak(outbox, beating, &out) => {}
+            // The connection is gone, and the stream to the worker with it.
+            () = out.closed() => {}
             () = self.stop.cancelled() => {}
         }
         tracing::info!(%node, "worker detached");

@@ -9,9 +9,16 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
     /// Change the store.
-    Store(Mutation),
+    Store(Box<Mutation>),
     /// Tell a worker.
     Tell(NodeId, Order),
+}
+
+impl Command {
+    /// Change the store.
+    pub(super) fn store(mutation: Mutation) -> Command {
+        Command::Store(Box::new(mutation))
+    }
 }
 
 /// What a worker is told.

@@ -324,7 +324,7 @@ impl Machine {
             self.record.version += 1;
             let record = Box::new(self.record.clone());
             let mutation = if self.fresh { Mutation::InsertRun(record) } else { Mutation::UpdateRun(record) };
-            commands.push(Command::Store(mutation));
+            commands.push(Command::store(mutation));
             (self.dirty, self.fresh) = (false, false);
         }
         for part in &mut self.parts {
@@ -332,7 +332,7 @@ impl Machine {
                 part.shard.version += 1;
                 let shard = part.shard.clone();
                 let insert = shard.version == 1;
-                commands.push(Command::Store(if insert {
+                commands.push(Command::store(if insert {
                     Mutation::InsertShard(shard)
                 } else {
                     Mutation::UpdateShard(shard)
@@ -342,7 +342,7 @@ impl Machine {
                 part.attempt.version += 1;
                 let attempt = part.attempt.clone();
                 let insert = attempt.version == 1;
-                commands.push(Command::Store(if insert {
+                commands.push(Command::store(if insert {
                     Mutation::InsertAttempt(attempt)
                 } else {
                     Mutation::UpdateAttempt(attempt)
@@ -350,7 +350,7 @@ impl Machine {
             }
             part.dirty = Dirty::default();
         }
-        commands.extend(self.events.drain(..).map(|event| Command::Store(Mutation::AppendEvent(event))));
+        commands.extend(self.events.drain(..).map(|event| Command::store(Mutation::AppendEvent(event))));
         commands.extend(self.orders.drain(..).map(|(node, order)| Command::Tell(node, order)));
     }
 }

@@ -136,7 +136,7 @@ impl Engine {
 
     /// Adds something to be stored with the step.
     pub fn remember(&mut self, mutation: Mutation) {
-        self.commands.push(Command::Store(mutation));
+        self.commands.push(Command::store(mutation));
     }
 
     /// Its term.
@@ -153,7 +153,7 @@ impl Engine {
 
     fn node_event(&mut self, now: Now, node: &NodeId, reason: &str, message: String) {
         self.last_node_event += 1;
-        self.commands.push(Command::Store(Mutation::AppendNodeEvent(NodeEventRecord {
+        self.commands.push(Command::store(Mutation::AppendNodeEvent(NodeEventRecord {
             sequence: self.last_node_event,
             time_ms: now.unix_ms(),
             node: node.clone(),

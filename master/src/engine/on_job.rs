@@ -47,7 +47,7 @@ impl Engine {
         } else {
             Mutation::UpdateJob(record.clone())
         };
-        self.commands.push(Command::Store(mutation));
+        self.commands.push(Command::store(mutation));
         self.jobs.insert(id.clone(), record.clone());
         Ok(record)
     }
@@ -145,7 +145,7 @@ impl Engine {
         change(job);
         job.version += 1;
         let record = job.clone();
-        self.commands.push(Command::Store(Mutation::UpdateJob(record.clone())));
+        self.commands.push(Command::store(Mutation::UpdateJob(record.clone())));
         Ok(record)
     }
 }

@@ -76,7 +76,7 @@ impl Engine {
         }
         machine.parts[index].absorbed = sequence;
         let record = SeriesRecord { attempt: attempt.clone(), node: node.clone(), sequence, partial };
-        self.commands.push(Command::Store(Mutation::AppendSeries(record)));
+        self.commands.push(Command::store(Mutation::AppendSeries(record)));
         self.commands.push(ack(sequence));
     }
 

@@ -30,7 +30,7 @@ impl Engine {
                 create_ms: now.unix_ms(),
                 update_ms: now.unix_ms(),
             };
-            self.commands.push(super::Command::Store(Mutation::InsertJob(record.clone())));
+            self.commands.push(super::Command::store(Mutation::InsertJob(record.clone())));
             self.jobs.insert(adhoc.clone(), record);
         }
         self.begin(now, &adhoc, spec)
@@ -75,7 +75,7 @@ impl Engine {
         record.last_run += 1;
         record.version += 1;
         let id = RunId { job: job.clone(), number: record.last_run };
-        self.commands.push(super::Command::Store(Mutation::UpdateJob(record.clone())));
+        self.commands.push(super::Command::store(Mutation::UpdateJob(record.clone())));
         let run = RunRecord {
             id: id.clone(),
             spec,
@@ -181,7 +181,7 @@ impl Engine {
             None => return,
         };
         machine.finish(now, epoch, end, &reason);
-        self.commands.push(super::Command::Store(Mutation::DropSeries(id.clone())));
+        self.commands.push(super::Command::store(Mutation::DropSeries(id.clone())));
     }
 }
 

@@ -128,7 +128,7 @@ impl Engine {
         }
         self.cordoned.insert(node.clone(), cordoned);
         let record = NodeRecord { id: node.clone(), cordoned };
-        self.commands.push(Command::Store(Mutation::PutNode(record)));
+        self.commands.push(Command::store(Mutation::PutNode(record)));
         if was_draining && !cordoned {
             self.commands.push(Command::Tell(node.clone(), Order::Drain(false)));
         }

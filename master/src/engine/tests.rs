@@ -85,7 +85,7 @@ impl World {
     fn settle(&mut self) {
         for command in self.engine.take_commands() {
             match command {
-                Command::Store(mutation) => self.stored.push(mutation),
+                Command::Store(mutation) => self.stored.push(*mutation),
                 Command::Tell(node, order) => self.told.push((node, order)),
             }
         }

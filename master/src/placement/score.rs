@@ -149,7 +149,7 @@ mod tests {
             telemetry: Telemetry {
                 cores: 4.0,
                 cpu_percent,
-                memory_used_bytes: (memory_percent * 10.0) as u64,
+                memory_used_bytes: whole_score(memory_percent / 100.0),
                 memory_total_bytes: 1000,
                 ..Telemetry::default()
             },

@@ -215,7 +215,7 @@ impl Core<'_> {
         let mut orders: Vec<(NodeId, Order)> = Vec::new();
         for command in commands {
             match command {
-                Command::Store(mutation) => batch.push(mutation),
+                Command::Store(mutation) => batch.push(*mutation),
                 Command::Tell(node, order) => orders.push((node, order)),
             }
         }

@@ -163,3 +163,12 @@ impl Cluster {
         until("the run", within, async || client.run(name).await).await
     }
 }
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.folder.disable_cleanup(true);
+            eprintln!("--- data and logs are kept in {}", self.folder.path().display());
+        }
+    }
+}

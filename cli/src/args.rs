@@ -4,7 +4,7 @@
 //! Tests: below.
 
 use crate::screen::Output;
-use crate::{call, cluster, context, demo, job, node, quantity, run};
+use crate::{call, cluster, context, demo, dev, job, node, quantity, run};
 use clap::{Args, Parser, Subcommand};
 use std::time::Duration;
 
@@ -74,8 +74,15 @@ pub(crate) enum Command {
     Api(call::api::Verb),
     /// See it work: a cluster, a load test, a killed worker, a report; nothing stays behind
     Demo(demo::Args),
+    /// Run a whole cluster in this process, kept in a folder
+    Dev(dev::Args),
+    /// Run a master, as shanty-master does
+    Master(Box<shanty_master::Args>),
+    /// Run a worker, as shanty-worker does
+    Worker(Box<shanty_worker::Args>),
+    /// Run a sentinel, as shanty-sentinel does
+    Sentinel(Box<shanty_sentinel::Args>),
     /// A small HTTP server to aim at
-    #[command(hide = true)]
     Target(demo::target::Args),
     /// Print completions for a shell
     Completions {

@@ -10,6 +10,7 @@ mod cluster;
 mod connect;
 mod context;
 mod demo;
+mod dev;
 mod error;
 mod exit;
 mod explain;
@@ -59,10 +60,21 @@ async fn dispatch(command: Command, cx: &Context) -> Result<Exit, Error> {
         Command::Call(args) => Box::pin(call::run(args, cx)).await,
         Command::Api(verb) => call::api::run(verb, cx).await,
         Command::Demo(args) => Box::pin(demo::run(args, cx)).await,
+        Command::Dev(args) => Box::pin(dev::run(args, cx)).await,
+        Command::Master(args) => daemon("master", Box::pin(shanty_master::run(*args)).await),
+        Command::Worker(args) => daemon("worker", Box::pin(shanty_worker::run(*args)).await),
+        Command::Sentinel(args) => daemon("sentinel", Box::pin(shanty_sentinel::run(*args)).await),
         Command::Target(args) => demo::target::run(args).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "shanty", &mut std::io::stdout());
             Ok(Exit::Done)
         }
     }
+}
+
+/// The end of a daemon that was run under this program's name.
+fn daemon(name: &str, ended: anyhow::Result<()>) -> Result<Exit, Error> {
+    ended.map(|()| Exit::Done).map_err(|error| {
+        Error::local(format!("{name}: {error:#}"), format!("look at its flags: shanty {name} --help"))
+    })
 }

@@ -126,6 +126,12 @@ pub(crate) fn rate(value: f64) -> String {
     if tenth == "0" { whole_text } else { format!("{whole_text}.{tenth}") }
 }
 
+/// A rate for a column: always one decimal, `2,000.0`.
+pub(crate) fn rate_tenths(value: f64) -> String {
+    let text = rate(value);
+    if text.contains('.') { text } else { format!("{text}.0") }
+}
+
 /// Milliseconds with three digits that count: `0.042`, `1.23`, `45.6`, `1,234`.
 pub(crate) fn millis(value: f64) -> String {
     let decimals = match value.abs() {

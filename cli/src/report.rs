@@ -6,7 +6,7 @@
 
 use crate::client::bare;
 use crate::grid::{Grid, Tone};
-use crate::quantity::{bytes, count, millis, percent, rate, std_duration, time};
+use crate::quantity::{bytes, count, millis, percent, rate_tenths, std_duration, time};
 use crate::run::state_tone;
 use crate::screen::Paint;
 use shanty_proto::v1;
@@ -51,8 +51,8 @@ fn verdict(report: &v1::Report, load: &v1::HttpLoadReport, run: Option<&v1::Run>
         Verdict::Unspecified => paint.dim("no verdict yet"),
     });
     let mut text = parts.join("  ");
-    if !load.verdict_reason.is_empty() {
-        text.push_str(&format!(": {}", cut(&load.verdict_reason, WIDTH - 34)));
+    for line in wrap(&load.verdict_reason, WIDTH - 2) {
+        text.push_str(&format!("\n  {}", paint.dim(&line)));
     }
     if let Some(run) = run.filter(|run| !run.state_reason.is_empty()) {
         text.push_str(&format!("\n  {}", cut(&run.state_reason, WIDTH - 2)));
@@ -65,12 +65,12 @@ fn rates(load: &v1::HttpLoadReport, paint: Paint) -> String {
     let measured =
         load.duration.as_ref().map(|d| format!("in {}", time(std_duration(d)))).unwrap_or_default();
     if load.scheduled > 0 {
-        grid.row(["offered", &count(load.scheduled), &rate(load.target_rate), &measured]);
+        grid.row(["offered", &count(load.scheduled), &rate_tenths(load.target_rate), &measured]);
     }
     let volume = format!("{} out, {} in", bytes(load.bytes_sent), bytes(load.bytes_received));
-    grid.row(["sent", &count(load.sent), &rate(load.sent_rate), &volume]);
+    grid.row(["sent", &count(load.sent), &rate_tenths(load.sent_rate), &volume]);
     let sent_note = if load.scheduled > 0 { String::new() } else { measured };
-    grid.row(["completed", &count(load.completed), &rate(load.completed_rate), &sent_note]);
+    grid.row(["completed", &count(load.completed), &rate_tenths(load.completed_rate), &sent_note]);
     let mut odd = |word: &str, number: i64, note: &str, always: bool, tone: Tone| {
         if number > 0 || always {
             let tone = if number > 0 { tone } else { Tone::Plain };
@@ -189,6 +189,21 @@ fn plain(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
+/// A text in lines of at most `width` characters, broken between words.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            Some(_) | None => lines.push(cut(word, width)),
+        }
+    }
+    lines
+}
+
 /// A text of at most `width` characters.
 pub(crate) fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
@@ -291,6 +306,13 @@ pub(crate) mod tests {
     fn an_empty_report_is_no_table_of_zeros() {
         let report = v1::Report { run: "runs/a.1".into(), ..v1::Report::default() };
         assert_eq!(render(&report, None, Paint(false)), "a.1: no figures yet");
+    }
+
+    #[test]
+    fn long_texts_break_between_words() {
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap("", 7), Vec::<String>::new());
+        assert_eq!(wrap("unbreakable", 5), ["unbr…"]);
     }
 
     #[test]

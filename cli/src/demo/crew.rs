@@ -14,8 +14,8 @@ use tokio::process::{Child, Command};
 
 /// Tells a child the process that it shall not outlive.
 const PARENT: &str = "SHANTY_ENDS_WITH";
-/// How long processes may take to end when they are asked to.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long processes may take to end when they are asked to; what they keep is thrown away anyway.
+const PATIENCE: Duration = Duration::from_millis(500);
 /// Lines of a log that are shown when its process fails.
 const LAST_WORDS: usize = 12;
 

@@ -52,8 +52,11 @@ impl Ended {
             false => (crate::context::DEFAULT_ADDR, "http://127.0.0.1:8080/"),
         };
         if !self.kept {
-            lines.push(err.strong("\nEverything is stopped and removed. To go on, a cluster of your own:"));
+            lines.push(err.strong(
+                "\nEverything is stopped and removed. To go on, a cluster and a target of your own:",
+            ));
             lines.push(format!("  {}", err.code(&format!("{program} dev --workers 3"))));
+            lines.push(format!("  {}", err.code(&format!("{program} target --listen 127.0.0.1:8080"))));
             lines.push(err.strong("then, from another terminal, with grpcurl or without:"));
         } else {
             lines.push(err.strong("\nGo on, with grpcurl or without:"));
@@ -189,26 +192,24 @@ async fn act(cx: &Context, crew: &mut Crew, name: &str, tell: impl Fn(&str)) -> 
         step(start.elapsed(), &format!("shares: {}", shares(decision)));
     }
     sleep(CHANGE_AT.saturating_sub(start.elapsed())).await;
+    step(start.elapsed(), &format!("$ shanty run change {name} --rate {}", RATES.1));
     change_rate(cx, name, RATES.1).await?;
-    let (from, to) = (quantity::rate(RATES.0), quantity::rate(RATES.1));
-    step(start.elapsed(), &format!("rate changed on the way: {from}/s → {to}/s"));
 
     sleep(KILL_AT.saturating_sub(start.elapsed())).await;
     let before = fetch(cx, name).await?.placements.first().cloned().unwrap_or_default();
     let pid = crew.pid(VICTIM).unwrap_or_default();
     crew.kill(VICTIM).await;
     let killed = Instant::now();
-    step(start.elapsed(), &format!("kill -9 {pid}: {VICTIM} is dead"));
+    step(start.elapsed(), &format!("$ kill -9 {pid}   # worker {VICTIM}"));
     while killed.elapsed() < LENGTH {
         let now = fetch(cx, name).await?;
         if let Some(after) = now.placements.first()
             && after.revision != before.revision
         {
             let took = quantity::time(killed.elapsed());
-            step(
-                start.elapsed(),
-                &format!("its share has moved, {took} after the kill: {}", moved(&before, after)),
-            );
+            // What the watch has to say about it comes first.
+            sleep(6 * LOOK).await;
+            step(start.elapsed(), &format!("shares {took} after the kill: {}", moved(&before, after)));
             return Ok(());
         }
         if now.end_time.is_some() {

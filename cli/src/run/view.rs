@@ -172,14 +172,27 @@ pub(crate) fn progress_text(progress: &v1::Progress, paint: Paint) -> String {
         parts.push(format!("{:>4.0} %", fraction * 100.0));
     }
     if let Some(v1::progress::Kind::HttpLoad(load)) = &progress.kind {
+        if load.sent() == 0 && load.errors() == 0 && load.sent_rate() == 0.0 {
+            let target = quantity::rate(load.target_rate());
+            parts.push(if load.target_rate() > 0.0 {
+                format!("begins at {target}/s")
+            } else {
+                "begins".to_owned()
+            });
+            return parts.join("  ");
+        }
         let sent = quantity::rate(load.sent_rate());
         let rate = match load.target_rate() {
             0.0 => format!("{sent}/s"),
             target => format!("{sent} of {}/s", quantity::rate(target)),
         };
         parts.push(format!("{rate:>18}"));
-        parts.push(format!("p50 {:>6} ms", quantity::millis(load.p50_ms())));
-        parts.push(format!("p99 {:>6} ms", quantity::millis(load.p99_ms())));
+        if load.completed_rate() > 0.0 {
+            parts.push(format!("p50 {:>5} ms", quantity::millis(load.p50_ms())));
+            parts.push(format!("p99 {:>5} ms", quantity::millis(load.p99_ms())));
+        } else {
+            parts.push("no answers".to_owned());
+        }
         let errors = format!("{} errors", quantity::count(load.errors()));
         parts.push(if load.errors() > 0 { paint.bad(&errors) } else { errors });
         let plural = if load.workers() == 1 { "" } else { "s" };
@@ -201,15 +214,18 @@ fn note_line(at: &str, note: &v1::RunNote, paint: Paint) -> String {
     }
 }
 
-/// A shard's change in words; the steps on the way to running say nothing to people.
+/// A shard's change in words when it did not go as planned; of a hundred workers nobody reads more.
 fn shard_line(change: &v1::ShardChange) -> Option<String> {
     use v1::shard::State;
     let word = match change.state() {
-        State::Running => "sends",
-        State::Done => "is done",
         State::Failed => "failed",
         State::Yielded => "gave its share up",
-        State::Unspecified | State::Pending | State::Assigned | State::Accepted => return None,
+        State::Unspecified
+        | State::Pending
+        | State::Assigned
+        | State::Accepted
+        | State::Running
+        | State::Done => return None,
     };
     Some(format!("{} {word}{}", bare(&change.node), reason(&change.reason)))
 }
@@ -223,6 +239,8 @@ mod tests {
         let load = v1::LoadProgress {
             target_rate: Some(2000.0),
             sent_rate: Some(1999.8),
+            completed_rate: Some(1999.8),
+            sent: Some(8000),
             p50_ms: Some(0.31),
             p99_ms: Some(12.0),
             errors: Some(0),
@@ -238,7 +256,7 @@ mod tests {
         let text = progress_text(&progress, Paint(false));
         assert_eq!(
             text,
-            "   4.0 s    40 %  1,999.8 of 2,000/s  p50  0.310 ms  p99  12.00 ms  0 errors  3 workers"
+            "   4.0 s    40 %  1,999.8 of 2,000/s  p50 0.310 ms  p99 12.00 ms  0 errors  3 workers"
         );
         assert!(text.len() <= 100);
     }

@@ -199,7 +199,17 @@ impl Tally {
         let per_second = |count: u64| if duration_ns == 0 { 0.0 } else { count as f64 / seconds };
         let workers = self.workers(closing, from_ns, until_ns);
         let (scheduled, unowned) = self.scheduled(closing, from_ns, until_ns);
-        let lost = workers.iter().map(|w| w.lost).sum::<u64>() + unowned;
+        // A worker that was lost before its first report has no row, but a gap.
+        let unheard: u64 = closing
+            .lost_shards
+            .iter()
+            .filter(|(shard, _)| !self.shards.contains_key(shard))
+            .map(|(shard, at)| {
+                let index = usize::try_from(*shard).unwrap_or(usize::MAX);
+                closing.plan.owned_between(index, from_ns, (*at).min(until_ns))
+            })
+            .sum();
+        let lost = workers.iter().map(|w| w.lost).sum::<u64>() + unheard + unowned;
         let errors: u64 = self.total.errors.values().sum();
         let ended = self.total.completed + errors;
         let mut report = Report {
@@ -423,6 +433,19 @@ mod tests {
         });
         assert_eq!(report.lost, 15, "half of 30 arrivals between 2.0 s and 2.3 s");
         assert!(report.workers[1].was_lost && !report.workers[0].was_lost);
+    }
+
+    #[test]
+    fn the_gap_of_a_worker_that_was_never_heard_is_counted_too() {
+        let mut plan = Plan::new(spec().settle().unwrap().load, vec![1, 1]);
+        plan.change_split(1_300_000_000, vec![1, 0]);
+        let mut tally = Tally::new(&spec());
+        tally.absorb(0, &node("a"), &second(1, 85, 0));
+        let closing =
+            Closing { plan: &plan, until_ns: u64::MAX, lost_shards: &[(1, 1_300_000_000)], whole: true };
+        let report = tally.report(closing);
+        assert_eq!(report.lost, plan.owned_between(1, tally.warm_up_ns, 1_300_000_000));
+        assert!(report.lost > 0);
     }
 
     #[test]

@@ -6,6 +6,7 @@
     unsafe_code,
     reason = "a global allocator cannot be written without it; it only counts and passes on"
 )]
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
 mod support;
 
@@ -63,7 +64,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// A server that answers on one thread without allocating would prove nothing more: its threads have no names.
+/// A target whose threads have other names.
 fn server() -> support::Server {
     support::Server::start(|_, _| support::Reply::Bytes(support::answer(200, "hello")))
 }

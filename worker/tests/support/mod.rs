@@ -4,6 +4,7 @@
 //! Never: used for measuring; `tests/src/target` is for that.
 
 #![expect(dead_code, unreachable_pub, reason = "each test target uses a part of it, and none exports it")]
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
 use shanty_model::kind::http_load::{HttpLoad, Partial, Spec};
 use shanty_model::rate::{Directive, Plan};

@@ -8,8 +8,9 @@
 use super::gather::{Gather, Report};
 use super::mailbox::{Mailbox, NewPlan, Stop};
 use super::recorder::Handover;
+use super::setup::Setup;
 use super::share::{self, OpenConnections};
-use super::thread::{LoadThread, Message, Setup};
+use super::thread::{LoadThread, Message};
 use super::{Error, Options, descriptors, request, resolve};
 use shanty_model::kind::http_load::{HttpLoad, Partial, Settled};
 use shanty_model::rate::{Directive, Load};
@@ -341,8 +342,8 @@ impl Attempt<'_> {
 
     fn absorb(&mut self, thread: usize, second: u32, covered_ns: u64, is_last: bool, handover: Handover) {
         let Handover { measured, warm_up } = handover;
-        let mut deltas = vec![&*measured];
-        deltas.extend(warm_up.as_deref());
+        let mut deltas = vec![&measured];
+        deltas.extend(warm_up.as_ref());
         self.gather.absorb(&Report { thread, second, covered_ns, is_last, deltas: &deltas });
         if let Some(mailbox) = self.crew.mailboxes.get(thread) {
             for mut delta in std::iter::once(measured).chain(warm_up) {

@@ -14,7 +14,7 @@ use super::head::Heads;
 use super::poller::Poller;
 use super::pool::Pool;
 use super::recorder::{Completed, Recorder};
-use super::thread::Setup;
+use super::setup::Setup;
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_tcp_nodelay, socket_error};

@@ -2,7 +2,7 @@
 //!
 //! A mailbox instead of a channel, since it cannot fill: a newer plan takes the place of an older one that was
 //! not read yet, and a stop is never taken back.
-//! In: plans, a stop, empty boxes. Out: the same. Never: blocks longer than a move of a few words takes.
+//! In: plans, a stop, empty deltas. Out: the same. Never: blocks longer than a move of a few words takes.
 //! Tests: below.
 
 use super::recorder::Delta;
@@ -36,7 +36,7 @@ struct Letters {
     plan: Option<NewPlan>,
     stop: Option<Stop>,
     /// At most as many as a recorder owns.
-    empty: Vec<Box<Delta>>,
+    empty: Vec<Delta>,
 }
 
 /// The mailbox of one thread.
@@ -82,8 +82,8 @@ impl Mailbox {
         self.ring();
     }
 
-    /// Gives an empty box back. Does not wake: it is needed once a second.
-    pub(super) fn give_back(&self, delta: Box<Delta>) {
+    /// Gives an empty delta back. Does not wake: it is needed once a second.
+    pub(super) fn give_back(&self, delta: Delta) {
         self.lock().empty.push(delta);
     }
 
@@ -93,8 +93,8 @@ impl Mailbox {
         (letters.plan.take(), letters.stop)
     }
 
-    /// An empty box, if one came back.
-    pub(super) fn empty(&self) -> Option<Box<Delta>> {
+    /// An empty delta, if one came back.
+    pub(super) fn empty(&self) -> Option<Delta> {
         self.lock().empty.pop()
     }
 

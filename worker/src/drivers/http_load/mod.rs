@@ -11,6 +11,7 @@
 //! | `control` | the async side: settles, starts threads, hands over plans, emits results |
 //! | `share` | what of the load falls to this worker and to each thread (pure) |
 //! | `gather` | deltas of all threads → one `Partial` a second (pure) |
+//! | `setup` | what all threads share from the start on |
 //! | `mailbox` | control → thread |
 //! | `thread` | one load thread: its loop |
 //! | `exchange` | one load thread: dialling, writing, reading, ending a request |
@@ -42,6 +43,7 @@ mod recorder;
 mod request;
 mod resolve;
 mod response;
+mod setup;
 mod share;
 mod thread;
 

@@ -9,8 +9,8 @@
 use shanty_model::histogram::Latencies;
 use shanty_model::kind::http_load::ErrorClass;
 
-/// Boxes per part: one being filled, one under way, one to spare for a slow reader.
-const BOXES: usize = 3;
+/// Deltas per part: one being filled, one under way, one to spare for a slow reader.
+const DELTAS: usize = 3;
 /// Statuses are three digits.
 const STATUSES: usize = 1000;
 
@@ -89,9 +89,9 @@ pub(super) struct Completed {
 #[derive(Debug)]
 pub(super) struct Recorder {
     warm_up_ns: u64,
-    measured: Box<Delta>,
-    warm_up: Option<Box<Delta>>,
-    spare: Vec<Box<Delta>>,
+    measured: Delta,
+    warm_up: Option<Delta>,
+    spare: Vec<Delta>,
 }
 
 impl Recorder {
@@ -99,14 +99,14 @@ impl Recorder {
     pub(super) fn new(warm_up_ns: u64) -> Recorder {
         let sections: &[Section] =
             if warm_up_ns > 0 { &[Section::Measured, Section::WarmUp] } else { &[Section::Measured] };
-        let mut spare = Vec::with_capacity(sections.len() * BOXES);
+        let mut spare = Vec::with_capacity(sections.len() * DELTAS);
         for section in sections {
-            spare.extend((1..BOXES).map(|_| Box::new(Delta::new(*section))));
+            spare.extend((1..DELTAS).map(|_| Delta::new(*section)));
         }
         Recorder {
             warm_up_ns,
-            measured: Box::new(Delta::new(Section::Measured)),
-            warm_up: (warm_up_ns > 0).then(|| Box::new(Delta::new(Section::WarmUp))),
+            measured: Delta::new(Section::Measured),
+            warm_up: (warm_up_ns > 0).then(|| Delta::new(Section::WarmUp)),
             spare,
         }
     }
@@ -168,7 +168,7 @@ impl Recorder {
         self.part(intended_ns).errors[at] += 1;
     }
 
-    /// Takes what was counted, if there are empty boxes to go on with.
+    /// Takes what was counted, if there are empty deltas to go on with.
     pub(super) fn swap(&mut self) -> Option<Handover> {
         let measured = self.spare(Section::Measured)?;
         let warm_up = if self.warm_up.is_some() {
@@ -183,8 +183,8 @@ impl Recorder {
         Some(Handover { measured: std::mem::replace(&mut self.measured, measured), warm_up })
     }
 
-    /// Takes an empty box back.
-    pub(super) fn give_back(&mut self, delta: Box<Delta>) {
+    /// Takes an empty delta back.
+    pub(super) fn give_back(&mut self, delta: Delta) {
         self.spare.push(delta);
     }
 
@@ -193,7 +193,7 @@ impl Recorder {
         Handover { measured: self.measured, warm_up: self.warm_up }
     }
 
-    fn spare(&mut self, section: Section) -> Option<Box<Delta>> {
+    fn spare(&mut self, section: Section) -> Option<Delta> {
         let at = self.spare.iter().position(|delta| delta.section == section)?;
         Some(self.spare.swap_remove(at))
     }
@@ -202,8 +202,8 @@ impl Recorder {
 /// What a thread hands over.
 #[derive(Debug)]
 pub(super) struct Handover {
-    pub(super) measured: Box<Delta>,
-    pub(super) warm_up: Option<Box<Delta>>,
+    pub(super) measured: Delta,
+    pub(super) warm_up: Option<Delta>,
 }
 
 #[cfg(test)]
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_empty_box_it_keeps_counting() {
+    fn without_an_empty_delta_it_keeps_counting() {
         let mut recorder = Recorder::new(0);
         let mut out: Vec<Handover> = (0..2).map(|_| recorder.swap().unwrap()).collect();
         recorder.sent(1);

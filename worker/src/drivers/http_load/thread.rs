@@ -15,13 +15,13 @@ use super::mailbox::{Mailbox, Stop};
 use super::pacer::Pacer;
 use super::poller::{Events, MAILBOX, Poller, Wait};
 use super::recorder::Handover;
+use super::setup::Setup;
 use super::share::ThreadPlan;
 use rustix::event::epoll::EventFlags;
-use shanty_model::kind::http_load::{ErrorClass, TargetPolicy};
+use shanty_model::kind::http_load::ErrorClass;
 use shanty_model::rate::Load;
 use shanty_rt::clock::{boottime, monotonic_ns};
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,45 +37,12 @@ const GRACE_NS: u64 = 100_000_000;
 const MOST_STILL: Duration = Duration::from_secs(5);
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// What all threads of an attempt share from the start on.
-#[derive(Debug)]
-pub(super) struct Setup {
-    /// Host of the url.
-    pub(super) host: String,
-    /// Its addresses; not empty.
-    pub(super) addresses: Vec<SocketAddr>,
-    /// Asked at every connect.
-    pub(super) policy: TargetPolicy,
-    /// Bytes of the request.
-    pub(super) request: Vec<u8>,
-    /// The method is HEAD.
-    pub(super) bodiless: bool,
-    /// Connections are used again.
-    pub(super) keep_alive: bool,
-    /// From a request's intended start.
-    pub(super) timeout_ns: u64,
-    /// Requests intended before are not measured.
-    pub(super) warm_up_ns: u64,
-    /// Start of the run, CLOCK_MONOTONIC.
-    pub(super) start_ns: u64,
-    /// An arrival later than this is dropped.
-    pub(super) catch_up_ns: u64,
-    /// The thread stops sleeping this long before an arrival.
-    pub(super) guard_ns: u64,
-    /// Whether arrivals from before the attempt began are this attempt's: of the first attempt at a shard.
-    pub(super) owes_the_past: bool,
-}
-
-impl Setup {
-    /// Nanoseconds since the run's start; 0 before it.
-    #[inline]
-    pub(super) fn now_ns(&self) -> u64 {
-        monotonic_ns().saturating_sub(self.start_ns)
-    }
-}
-
 /// What a thread tells control.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one a second is moved; a box would be an allocation on a load thread"
+)]
 pub(super) enum Message {
     /// What it counted up to the end of a second, or to its own end.
     Counted { thread: usize, second: u32, covered_ns: u64, is_last: bool, handover: Handover },

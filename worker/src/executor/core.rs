@@ -204,6 +204,7 @@ impl Executor {
             (Some(leading), _) => {
                 format!("{} leads ({}); {under_way} attempts under way", leading.master, leading.epoch)
             }
+            (None, 0) if self.unreached.is_empty() => "waiting for a master".to_owned(),
             (None, 0) => {
                 let tried: Vec<&str> = self.unreached.iter().map(String::as_str).collect();
                 format!("waiting for a master; out of reach: {}", tried.join(", "))

@@ -136,10 +136,10 @@ pub(super) async fn hold(shared: &Shared, address: &str) -> Past {
         claim: welcomed.claim,
         outbound: session.outbound.clone(),
     };
+    tracing::info!(master = %welcomed.master, address, leader = welcomed.claim.is_some(), "attached to master");
     if shared.events.send(Event::Attached(attached)).await.is_err() {
         return before(Ended::Closed);
     }
-    tracing::info!(master = %welcomed.master, address, leader = welcomed.claim.is_some(), "attached to master");
     let ended = session.stay(shared, id, &welcomed).await;
     let fleet_size = Some(session.fleet_size);
     if matches!(ended, Ended::Closed) {
@@ -161,10 +161,7 @@ struct Session {
 }
 
 async fn greet(shared: &Shared, address: &str) -> Result<(Session, Welcomed), Ended> {
-    let connect = |error: tonic::transport::Error| {
-        let source = std::error::Error::source(&error).map(ToString::to_string);
-        Ended::Connect(source.unwrap_or_else(|| error.to_string()))
-    };
+    let connect = |error: tonic::transport::Error| Ended::Connect(innermost(&error));
     let uri = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
     let endpoint = Endpoint::from_shared(uri)
         .map_err(connect)?
@@ -207,6 +204,15 @@ async fn greet(shared: &Shared, address: &str) -> Result<(Session, Welcomed), En
     let session =
         Session { outbound, inbound, offset, unanswered: VecDeque::new(), sequence: 0, fleet_size: 0 };
     Ok((session, welcomed))
+}
+
+/// The cause at the bottom of an error: what the system said.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut at = error;
+    while let Some(source) = at.source() {
+        at = source;
+    }
+    at.to_string()
 }
 
 impl Session {

@@ -7,7 +7,7 @@ use crate::store::{JobRecord, Mutation, RunDetail, RunRecord};
 use shanty_model::epoch::Epoch;
 use shanty_model::id::{JobId, RunId};
 use shanty_model::kind::{Change, Spec};
-use shanty_model::state::{RunEvent, RunState};
+use shanty_model::state::{RunEvent, RunState, ShardState};
 use shanty_model::violation::Violation;
 
 impl Engine {
@@ -175,8 +175,12 @@ impl Engine {
             return;
         }
         let over = machine.plan().is_some_and(|plan| machine.run_ns(now) >= plan.load.end_ns());
+        let carried = machine.parts.iter().any(|part| matches!(part.shard.state, ShardState::Done));
         let (end, reason) = match machine.record.detail.stopping.clone() {
             Some(stopping) => stopping,
+            None if over && !carried => {
+                (RunState::Lost, "every worker of it was lost before its end".to_owned())
+            }
             None if over => (RunState::Succeeded, String::new()),
             None => return,
         };

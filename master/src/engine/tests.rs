@@ -385,6 +385,17 @@ fn a_run_whose_last_worker_never_comes_back_is_lost_with_its_report() {
 }
 
 #[test]
+fn a_run_that_nobody_carried_to_its_end_is_lost_and_no_success() {
+    let mut world = World::with_workers(&["w1"]);
+    world.start(spec(100.0, 4));
+    world.begin_all();
+    world.pass(1000 * MS, &["w1"]);
+    world.engine.on_gone(world.now, &node("w1"), "first");
+    world.pass(5000 * MS, &[]);
+    assert_eq!(world.run().state, RunState::Lost);
+}
+
+#[test]
 fn a_frozen_leader_decides_nothing() {
     let mut world = World::with_workers(&["w1", "w2"]);
     world.start(spec(100.0, 30));

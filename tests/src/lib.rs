@@ -10,6 +10,7 @@
 //! | [`origin`] | a target of load tests that counts arrivals |
 //! | [`patience`] | waits for a condition, never for a time |
 //! | [`skip`] | says what could not be tested |
+//! | [`target`] | a target that measures when requests arrive, for the benchmarks |
 //!
 //! Tests are in `tests/tests`, one binary per area; `tests/run` installs what they need and runs all.
 
@@ -21,3 +22,4 @@ pub mod machine;
 pub mod origin;
 pub mod patience;
 pub mod skip;
+pub mod target;

@@ -1,0 +1,24 @@
+//! The target's process: prints its url, serves until it is told to end, and writes its stamps.
+//!
+//! In: flags, a line on standard input. Out: a file of little-endian nanoseconds.
+
+use crate::flags::Flags;
+use anyhow::Context as _;
+use shanty_tests::target::{Options, Target};
+use std::time::Duration;
+
+pub(crate) fn run(flags: &Flags) -> anyhow::Result<()> {
+    let ms = |flag| anyhow::Ok(Duration::from_millis(flags.get(flag, 0)?));
+    let options = Options {
+        body_bytes: flags.get("body", 13)?,
+        delay: ms("delay-ms")?,
+        stall: (ms("stall-every-ms")?, ms("stall-ms")?),
+        capacity: flags.get("capacity", 4_000_000)?,
+    };
+    let target = Target::start(options)?;
+    println!("{}", target.url());
+    std::io::stdin().read_line(&mut String::new())?;
+    let bytes: Vec<u8> = target.finish().into_iter().flat_map(u64::to_le_bytes).collect();
+    std::fs::write(flags.find("stamps").context("--stamps is missing")?, bytes)?;
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! A measuring target: one thread, epoll, a fixed answer, and the instant at which each request was read.
+//!
+//! It is made to disturb as little as it can what it measures: stamps go into memory that was touched before,
+//! and a request costs one read and one write. (`origin` is the convenient one, with a thread per connection.)
+//! In: connections on a loopback port. Out: instants of CLOCK_MONOTONIC, nanoseconds, in order.
+//! Never: loses a request silently: beyond its capacity it counts without a stamp.
+//! Tests: below.
+
+mod serve;
+
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fd::OwnedFd;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 4096;
+
+/// How a target answers.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Bytes of the answer's body.
+    pub body_bytes: usize,
+    /// Each answer goes out this much after its request.
+    pub delay: Duration,
+    /// The whole target stands still for `.1` at the end of every `.0`; zero for never.
+    pub stall: (Duration, Duration),
+    /// Stamps kept.
+    pub capacity: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            body_bytes: 13,
+            delay: Duration::ZERO,
+            stall: (Duration::ZERO, Duration::ZERO),
+            capacity: 1 << 20,
+        }
+    }
+}
+
+/// A target. Ends when it is dropped.
+#[derive(Debug)]
+pub struct Target {
+    /// Where it listens.
+    pub address: SocketAddr,
+    count: Arc<AtomicU64>,
+    stop: OwnedFd,
+    thread: Option<JoinHandle<Vec<u64>>>,
+}
+
+impl Target {
+    /// Starts one on a free port of the loopback.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn start(options: Options) -> std::io::Result<Target> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        // Longer than std's: a connection refused by a full queue would be tried again a second later.
+        rustix::net::listen(&listener, BACKLOG)?;
+        let address = listener.local_addr()?;
+        let count = Arc::new(AtomicU64::new(0));
+        let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let server = serve::Server::new(listener, options, count.clone(), &stop)?;
+        let thread = std::thread::Builder::new().name("target".to_owned()).spawn(move || server.run())?;
+        Ok(Target { address, count, stop, thread: Some(thread) })
+    }
+
+    /// Its url.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
+    /// Requests read so far.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Ends it and answers when the requests were read.
+    #[must_use]
+    pub fn finish(mut self) -> Vec<u64> {
+        self.end().unwrap_or_default()
+    }
+
+    fn end(&mut self) -> Option<Vec<u64>> {
+        let thread = self.thread.take()?;
+        let _ = rustix::io::write(&self.stop, &1u64.to_ne_bytes());
+        thread.join().ok()
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpStream;
+    use std::time::Instant;
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+
+    #[test]
+    fn each_request_is_stamped_and_answered_also_in_pieces_and_together() {
+        let target = Target::start(Options { body_bytes: 3, ..Options::default() }).unwrap();
+        let mut stream = TcpStream::connect(target.address).unwrap();
+        stream.write_all(REQUEST).unwrap();
+        stream.write_all(&REQUEST[..20]).unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+        stream.write_all(&[&REQUEST[20..], REQUEST].concat()).unwrap();
+        let mut answers = vec![0; 3 * (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n".len() + 3)];
+        stream.read_exact(&mut answers).unwrap();
+        assert!(answers.starts_with(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"));
+        assert_eq!(target.count(), 3);
+        let stamps = target.finish();
+        assert_eq!(stamps.len(), 3);
+        assert!(stamps[1] - stamps[0] >= 15_000_000, "the second came whole 20 ms later");
+    }
+
+    #[test]
+    fn a_delay_holds_answers_back_and_not_the_stamps() {
+        let target =
+            Target::start(Options { delay: Duration::from_millis(60), ..Options::default() }).unwrap();
+        let mut stream = TcpStream::connect(target.address).unwrap();
+        let asked = Instant::now();
+        stream.write_all(REQUEST).unwrap();
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        assert!(asked.elapsed() >= Duration::from_millis(60));
+        assert_eq!(target.finish().len(), 1);
+    }
+}

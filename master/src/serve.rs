@@ -138,7 +138,9 @@ pub(crate) async fn serve_under(
     let mut tasks = Scope::new();
     let quit = CancellationToken::new();
     tasks.spawn("server", server::serve(listener, service, streams.clone()));
-    tasks.spawn("health", tell_health(health, leading.clone(), leadership.clone(), systemd));
+    // It tells health for as long as there is somebody to tell, so nobody waits for its end.
+    let mut signs = Scope::new();
+    signs.spawn("health", tell_health(health, leading.clone(), leadership.clone(), systemd));
     let elector_stop = quit.clone();
     tasks.spawn("elector", async move { elector.run(&mut room, elector_stop).await });
     tracing::info!(node = %me, %address, store = store.shown(), "master listening");
@@ -149,6 +151,7 @@ pub(crate) async fn serve_under(
         () = stop.cancelled() => {}
         // None of these ends by itself: one that does has panicked, and the master cannot go on without it.
         ended = tasks.next_end() => tracing::error!(?ended, "a part of the master ended; shutting down"),
+        ended = signs.next_end() => tracing::error!(?ended, "a part of the master ended; shutting down"),
     }
     tracing::info!("shutting down");
     systemd.stopping();

@@ -4,7 +4,7 @@ mod support;
 
 use shanty_proto::v1;
 use std::time::Duration;
-use support::{Fake, Reflection, command, shanty};
+use support::{Fake, Reflection, command, shanty, signal};
 use tokio::io::AsyncReadExt as _;
 
 const START: [&str; 8] = [
@@ -132,8 +132,7 @@ async fn ctrl_c_detaches_and_says_how_to_come_back() {
         }
     };
     tokio::time::timeout(Duration::from_secs(10), until_progress).await.unwrap();
-    let pid = rustix::process::Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    signal(&child, rustix::process::Signal::INT);
     let status = tokio::time::timeout(Duration::from_secs(5), child.wait()).await.unwrap().unwrap();
     stderr.read_to_end(&mut text).await.unwrap();
     let text = String::from_utf8(text).unwrap();

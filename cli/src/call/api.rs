@@ -33,7 +33,12 @@ pub(crate) async fn run(verb: Verb, cx: &Context) -> Result<Exit, Error> {
             let mut lines = Vec::new();
             for name in reflection.services().await? {
                 lines.push(cx.screen.out.strong(&name));
-                let service = reflection.service(&name).await?;
+                // A service may be announced whose description a server does not hand out (its own reflection).
+                let service = match reflection.service(&name).await {
+                    Ok(service) => service,
+                    Err(Error::Wrong { .. }) => continue,
+                    Err(error) => return Err(error),
+                };
                 lines.extend(service.methods().map(|method| {
                     let summary = describe::first_comment_line(&method);
                     let flow = if method.is_server_streaming() { "  (stream)" } else { "" };

@@ -17,7 +17,12 @@ const LAST: u16 = 31_000;
 pub(super) fn free(wanted: usize) -> Result<Vec<String>, Error> {
     let mut held = Vec::new();
     let mut addresses = Vec::new();
-    for port in FIRST..LAST {
+    // Each process begins elsewhere: two demos at once, or what still looks for the ports of an earlier one,
+    // do not meet.
+    let span = LAST - FIRST;
+    let begin = u16::try_from(std::process::id().wrapping_mul(7) % u32::from(span)).unwrap_or(0);
+    for step in 0..span {
+        let port = FIRST + (begin + step) % span;
         if addresses.len() == wanted {
             break;
         }

@@ -30,8 +30,11 @@ impl View {
     pub(crate) fn new(screen: Screen) -> View {
         let bar = (screen.live && screen.output == Output::Table).then(|| {
             let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stderr());
-            let template =
-                if screen.err.0 { "  {bar:20.cyan/black.bright} {msg}" } else { "  {bar:20} {msg}" };
+            let template = if screen.err.0 {
+                "  {bar:14.cyan/black.bright} {wide_msg}"
+            } else {
+                "  {bar:14} {wide_msg}"
+            };
             // A template that does not parse leaves the default bar, which shows the same.
             if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(style.progress_chars("━╸━"));

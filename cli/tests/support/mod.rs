@@ -1,7 +1,8 @@
 //! A cluster that plays a part: a tonic server with canned answers, and the real binary run against it.
 //!
 //! In: what the server shall do, by the run's name. Out: exit code, standard output, standard error.
-//! Never: a real master or worker; those are tested in `tests/`.
+//! Never: a real master or worker; `dev.rs` and `demo.rs` have those.
+#![expect(dead_code, reason = "each test program uses its part of it")]
 
 use shanty_proto::v1;
 use std::collections::HashMap;
@@ -393,4 +394,10 @@ impl v1::cluster_service_server::ClusterService for Part {
     ) -> Result<Response<v1::Cluster>, Status> {
         Err(Status::failed_precondition("there is no other master"))
     }
+}
+
+/// Sends a signal to a process that was started here and not waited for yet.
+pub fn signal(child: &tokio::process::Child, signal: rustix::process::Signal) {
+    let pid = i32::try_from(child.id().unwrap()).unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), signal).unwrap();
 }

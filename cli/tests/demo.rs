@@ -1,0 +1,95 @@
+//! `shanty demo` as a stranger runs it, and that it leaves nothing behind however it ends.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use support::{command, shanty, signal};
+use tokio::io::AsyncReadExt as _;
+use tokio::process::Child;
+
+/// Processes that have `folder` on their command line.
+fn processes_of(folder: &Path) -> Vec<String> {
+    let wanted = folder.display().to_string();
+    let lines = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
+        let line = std::fs::read_to_string(entry.path().join("cmdline")).ok()?;
+        line.contains(&wanted).then(|| line.replace('\0', " "))
+    });
+    lines.collect()
+}
+
+fn folder_in(err: &str) -> PathBuf {
+    let first = err.lines().next().expect("a first line");
+    PathBuf::from(first.rsplit(' ').next().unwrap())
+}
+
+/// Reads standard error until `text` has come.
+async fn until(child: &mut Child, text: &str) -> String {
+    let mut err = child.stderr.take().unwrap();
+    let mut read = Vec::new();
+    let reading = async {
+        while !String::from_utf8_lossy(&read).contains(text) {
+            let mut buffer = [0; 4096];
+            let n = err.read(&mut buffer).await.unwrap();
+            assert!(n > 0, "ended before {text}: {}", String::from_utf8_lossy(&read));
+            read.extend_from_slice(&buffer[..n]);
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), reading).await.expect("within 30 s");
+    child.stderr = Some(err);
+    String::from_utf8(read).unwrap()
+}
+
+async fn gone(folder: &Path) {
+    let until = Instant::now() + Duration::from_secs(5);
+    loop {
+        let left = processes_of(folder);
+        if left.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < until, "still there: {left:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_demo_shows_it_all_within_20_seconds_and_leaves_nothing() {
+    let began = Instant::now();
+    let ran = shanty(&["demo"], "").await;
+    let took = began.elapsed();
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(took < Duration::from_secs(20), "took {took:?}");
+    for part in ["run change adhoc.1 --rate 2000", "kill -9 ", "w2 33.3 % → 0.0 %", "grpcurl -plaintext"] {
+        assert!(ran.err.contains(part), "{part} is missing in\n{}", ran.err);
+    }
+    for part in ["✓ SUCCEEDED", "P99.9", "lateness", "lost on the way", "HTTP 200", "p99_ms<250", "offered"]
+    {
+        assert!(ran.out.contains(part), "{part} is missing in\n{}", ran.out);
+    }
+    let folder = folder_in(&ran.err);
+    assert!(!folder.exists(), "{} is left", folder.display());
+    assert_eq!(processes_of(&folder), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn ctrl_c_ends_the_demo_and_everything_in_it() {
+    let mut child = command(&["demo"]).spawn().unwrap();
+    let err = until(&mut child, "RUNNING").await;
+    let folder = folder_in(&err);
+    assert_eq!(processes_of(&folder).len(), 4, "a master and three workers");
+    signal(&child, rustix::process::Signal::INT);
+    let status = tokio::time::timeout(Duration::from_secs(10), child.wait()).await.unwrap().unwrap();
+    assert_eq!(status.code(), Some(130));
+    assert!(!folder.exists());
+    gone(&folder).await;
+}
+
+#[tokio::test]
+async fn a_demo_that_is_killed_takes_its_children_along() {
+    let mut child = command(&["demo"]).spawn().unwrap();
+    let err = until(&mut child, "RUNNING").await;
+    let folder = folder_in(&err);
+    child.kill().await.unwrap();
+    gone(&folder).await;
+    std::fs::remove_dir_all(&folder).unwrap();
+}

@@ -1,0 +1,114 @@
+//! `shanty dev` as a process: a cluster in one command, that finds its runs again.
+
+mod support;
+
+use std::process::Stdio;
+use std::time::Duration;
+use support::{command, shanty, signal};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, ChildStdout};
+
+/// A process that says an address in its first line, and what follows.
+struct Running {
+    child: Child,
+    addr: String,
+    _out: BufReader<ChildStdout>,
+}
+
+async fn dev(folder: &std::path::Path, workers: &str) -> Running {
+    let data = folder.display().to_string();
+    let mut child = command(&["dev", "--listen", "127.0.0.1:0", "--workers", workers, "--data", &data])
+        .stderr(Stdio::inherit())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    let first = tokio::time::timeout(Duration::from_secs(30), out.read_line(&mut line));
+    first.await.expect("a banner within 30 s").unwrap();
+    let addr = line.split_whitespace().find(|word| word.starts_with("127.0.0.1:")).expect("an address");
+    Running { addr: addr.to_owned(), child, _out: out }
+}
+
+impl Running {
+    async fn shanty(&self, words: &[&str]) -> support::Ran {
+        shanty(&[&["--addr", &self.addr], words].concat(), "").await
+    }
+
+    async fn interrupt(mut self) -> Option<i32> {
+        signal(&self.child, rustix::process::Signal::INT);
+        let ended = tokio::time::timeout(Duration::from_secs(20), self.child.wait());
+        ended.await.expect("it ends within 20 s").unwrap().code()
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_in_one_command_runs_a_load_test_and_finds_it_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let mut server = command(&["target", "--listen", &target]).spawn().unwrap();
+    let cluster = dev(folder.path(), "2").await;
+    let nodes = cluster.shanty(&["node", "list"]).await;
+    assert_eq!(nodes.code, 0, "{nodes:?}");
+    assert_eq!(nodes.out.matches("READY").count(), 3, "{}", nodes.out);
+    let url = format!("--url=http://{target}/");
+    let ran = cluster
+        .shanty(&["run", "start", &url, "--rate=200", "--duration=2s", "--threshold=error_rate<0.01"])
+        .await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.out.contains("✓ SUCCEEDED") && ran.out.contains("HTTP 200"), "{}", ran.out);
+    let missed =
+        cluster.shanty(&["run", "start", &url, "--rate=50", "--duration=1s", "--threshold=p50_ms<0"]).await;
+    assert_eq!(missed.code, 99, "{missed:?}");
+    assert_eq!(cluster.interrupt().await, Some(0));
+
+    let again = dev(folder.path(), "0").await;
+    let runs = again.shanty(&["run", "list", "-o", "json"]).await;
+    let json: serde_json::Value = serde_json::from_str(&runs.out).unwrap();
+    assert_eq!(json["runs"][1]["name"], "runs/adhoc.1", "{runs:?}");
+    assert_eq!(json["runs"][1]["state"], "SUCCEEDED", "{runs:?}");
+    let report = again.shanty(&["run", "report", "adhoc.1", "-o", "json"]).await;
+    let json: serde_json::Value = serde_json::from_str(&report.out).unwrap();
+    assert_eq!(json["httpLoad"]["scheduled"], "400", "{report:?}");
+    assert_eq!(again.interrupt().await, Some(0));
+    server.kill().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_real_server_answers_its_descriptors_and_refuses_readably() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = dev(folder.path(), "0").await;
+    let listed = cluster.shanty(&["api", "list"]).await;
+    assert!(listed.out.contains("shanty.v1.RunService") && !listed.out.contains("internal"), "{listed:?}");
+    let described = cluster.shanty(&["api", "describe", "HttpLoadSpec"]).await;
+    assert!(described.out.contains("// Arrivals per second over all workers together"), "{described:?}");
+    let data = r#"{"spec":{"http_load":{"url":"ftp://h/","rate":-1}}}"#;
+    let refused = cluster.shanty(&["call", "RunService/StartRun", "-d", data]).await;
+    assert_eq!(refused.code, 67, "{refused:?}");
+    assert!(
+        refused.err.contains("google.rpc.BadRequest") && refused.err.contains("spec.http_load"),
+        "{}",
+        refused.err
+    );
+    let plain = cluster.shanty(&["run", "start", "--url=ftp://h/", "--rate=0"]).await;
+    assert_eq!(plain.code, 67, "{plain:?}");
+    assert!(
+        plain.err.lines().filter(|line| line.starts_with("  spec.http_load.")).count() >= 2,
+        "{}",
+        plain.err
+    );
+    let unknown = cluster.shanty(&["run", "get", "adhoc.7"]).await;
+    assert_eq!(unknown.code, 69, "{unknown:?}");
+    assert_eq!(cluster.interrupt().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_taken_port_is_one_readable_line_and_a_next_step() {
+    let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = held.local_addr().unwrap().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let ran = shanty(&["dev", "--listen", &addr, "--data", &folder.path().display().to_string()], "").await;
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.contains(&format!("cannot listen on {addr}: the port is taken by ")), "{}", ran.err);
+    assert!(ran.err.contains("--listen 127.0.0.1:0"), "{}", ran.err);
+    assert_eq!(ran.err.lines().count(), 2, "{}", ran.err);
+}

@@ -1,4 +1,5 @@
 //! `shanty demo` as a stranger runs it, and that it leaves nothing behind however it ends.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "what a test needs fails it by panicking")]
 
 mod support;
 

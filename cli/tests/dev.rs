@@ -1,4 +1,5 @@
 //! `shanty dev` as a process: a cluster in one command, that finds its runs again.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "what a test needs fails it by panicking")]
 
 mod support;
 

@@ -46,8 +46,10 @@ impl Cluster {
         let config = master_config(args);
         let master_failed = failed.clone();
         master.spawn("master", async move {
-            let served =
-                shanty_master::serve(config, stop, |at| drop(address_in.send_replace(Some(at)))).await;
+            let served = shanty_master::serve(config, stop, |at| {
+                address_in.send_replace(Some(at));
+            })
+            .await;
             if let Err(error) = served {
                 let next = "look at the flags: shanty dev --help";
                 let _nobody_waits = master_failed.try_send(Error::local(error.to_string(), next));

@@ -2,7 +2,8 @@
 //!
 //! In: what the server shall do, by the run's name. Out: exit code, standard output, standard error.
 //! Never: a real master or worker; `dev.rs` and `demo.rs` have those.
-#![expect(dead_code, reason = "each test program uses its part of it")]
+#![expect(dead_code, unreachable_pub, reason = "each test program has this room and uses its part of it")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "what a test needs fails it by panicking")]
 
 use shanty_proto::v1;
 use std::collections::HashMap;

@@ -39,7 +39,7 @@ pub(super) fn invalid(found: &[Violation]) -> Status {
     with(Code::InvalidArgument, "INVALID_REQUEST", &text.join("; "), |details| {
         for violation in shown {
             let mut message = violation.message.clone();
-            message.truncate(message.floor_char_boundary(300));
+            message.truncate(message.floor_char_boundary(250));
             details.add_bad_request_violation(violation.field.clone(), message);
         }
     })

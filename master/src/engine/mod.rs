@@ -80,6 +80,8 @@ pub struct Options {
     pub link_grace: Duration,
     /// A worker that is silent for this long counts as gone.
     pub session_timeout: Duration,
+    /// A worker that sends load reports each second; silent for this long, its share goes to others.
+    pub load_silence: Duration,
     /// An attempt that was not accepted for this long is given to others.
     pub accept_timeout: Duration,
     /// After a takeover, attempts wait this long for their workers to attach.
@@ -101,6 +103,7 @@ impl Default for Options {
             lead: Duration::from_millis(120),
             link_grace: Duration::from_millis(400),
             session_timeout: Duration::from_secs(8),
+            load_silence: Duration::from_secs(3),
             accept_timeout: Duration::from_secs(3),
             takeover_grace: Duration::from_secs(15),
             worker_patience: Duration::from_secs(10),
@@ -121,6 +124,10 @@ pub struct Engine {
     workers: BTreeMap<NodeId, Worker>,
     cordoned: BTreeMap<NodeId, bool>,
     last_node_event: u32,
+    /// When time was told last; none before the first tick.
+    ticked: Option<Duration>,
+    /// Until then nobody's silence is judged: this leader was not listening itself.
+    deaf_until: Duration,
     commands: Vec<Command>,
 }
 

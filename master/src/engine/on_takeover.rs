@@ -34,6 +34,8 @@ impl Engine {
             workers: BTreeMap::new(),
             cordoned: stored.nodes.into_iter().map(|node| (node.id, node.cordoned)).collect(),
             last_node_event: stored.last_node_event,
+            ticked: None,
+            deaf_until: Duration::ZERO,
             commands: Vec::new(),
             options,
         };

@@ -15,12 +15,20 @@ const LAST_ANSWERS: Duration = Duration::from_secs(65);
 const ENOUGH_SAMPLES: u64 = 5;
 /// The part of requests without a connection above which the target cannot be reached.
 const UNREACHABLE_PART: f64 = 0.9;
+/// A gap between two ticks after which this leader doubts itself rather than the workers.
+const HELD_UP: Duration = Duration::from_secs(1);
 /// Seconds in a row after which a run against an unreachable target is stopped.
 const UNREACHABLE_SECONDS: u32 = 5;
 
 impl Engine {
     /// Time has passed. `frozen` while the leader's authority is in doubt: then nothing is decided.
     pub fn on_tick(&mut self, now: Now, frozen: bool) {
+        // A leader that was held up finds everybody silent: what they said waits to be read first.
+        let gap = self.ticked.map_or(Duration::ZERO, |last| now.boot.saturating_sub(last));
+        self.ticked = Some(now.boot);
+        if gap > HELD_UP {
+            self.deaf_until = now.boot + HELD_UP;
+        }
         if frozen {
             return;
         }
@@ -62,11 +70,17 @@ impl Engine {
         for index in machine.active() {
             let part = &machine.parts[index];
             let worker = self.workers.get(part.node());
-            let silent = worker.and_then(|worker| worker.away_since(now.boot, &self.options));
+            let silent = now.boot >= self.deaf_until
+                && worker.is_some_and(|worker| {
+                    let reports = part.shard.state == ShardState::Running;
+                    let limit =
+                        if reports { self.options.load_silence } else { self.options.session_timeout };
+                    now.boot.saturating_sub(worker.heard) >= limit
+                });
             let reason = if part.away_since.is_some_and(|since| now.boot.saturating_sub(since) >= part.grace)
             {
                 "its worker is gone"
-            } else if part.away_since.is_none() && silent.is_some() {
+            } else if part.away_since.is_none() && silent {
                 "its worker is silent"
             } else if matches!(part.shard.state, ShardState::Assigned) && now.boot >= part.accept_by {
                 "its worker did not take it on in time"

@@ -74,11 +74,18 @@ impl Engine {
 
     /// A worker was heard.
     pub fn on_heartbeat(&mut self, now: Now, node: &NodeId, telemetry: Telemetry, clock_offset_ns: i64) {
+        self.heard(now, node);
+        if let Some(worker) = self.workers.get_mut(node) {
+            worker.arrival.telemetry = telemetry;
+            worker.clock_offset_ns = clock_offset_ns;
+        }
+    }
+
+    /// A worker said something, whatever it was.
+    pub(super) fn heard(&mut self, now: Now, node: &NodeId) {
         if let Some(worker) = self.workers.get_mut(node) {
             worker.heard = now.boot;
             worker.heard_unix_ms = now.unix_ms();
-            worker.arrival.telemetry = telemetry;
-            worker.clock_offset_ns = clock_offset_ns;
         }
     }
 

@@ -60,6 +60,11 @@ impl Engine {
         let node = machine.parts[index].node().clone();
         let had_share = machine.plan().is_some_and(|plan| plan.scores().get(index).copied().unwrap_or(0) > 0);
         machine.end_part(now, index, ShardState::Yielded, "lost", reason);
+        // It may only be slow: whenever it reads this, it stops.
+        let attempt = machine.parts[index].attempt.id.clone();
+        let order =
+            super::Order::Cancel { attempt, reason: "others have this work".to_owned(), discard: false };
+        machine.tell(node.clone(), order);
         if had_share {
             let at = machine.run_ns(now).saturating_add(lead);
             let shard = machine.parts[index].shard.id.index;

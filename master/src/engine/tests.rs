@@ -265,14 +265,31 @@ fn a_broken_stream_is_forgiven_within_the_grace_and_costs_the_share_after_it() {
 }
 
 #[test]
-fn a_silent_worker_is_lost_after_the_session_timeout() {
+fn a_sending_worker_that_falls_silent_loses_its_share_and_is_told_to_stop() {
     let mut world = World::with_workers(&["w1", "w2"]);
     world.start(spec(100.0, 60));
     world.begin_all();
-    world.pass(7900 * MS, &["w1"]);
+    world.pass(2900 * MS, &["w1"]);
     assert!(!world.notes().contains(&"WORKER_LOST".to_owned()));
     world.pass(300 * MS, &["w1"]);
     assert!(world.notes().contains(&"WORKER_LOST".to_owned()));
+    let told =
+        world.told.iter().any(|(to, order)| *to == node("w2") && matches!(order, Order::Cancel { .. }));
+    assert!(told, "it stops as soon as it reads again");
+}
+
+#[test]
+fn a_leader_that_was_held_up_does_not_take_its_own_deafness_for_the_workers_silence() {
+    let mut world = World::with_workers(&["w1", "w2"]);
+    world.start(spec(100.0, 60));
+    world.begin_all();
+    world.pass(1000 * MS, &["w1", "w2"]);
+    world.now.boot += Duration::from_secs(6);
+    world.now.unix_ns += 6_000_000_000;
+    world.engine.on_tick(world.now, false);
+    world.settle();
+    world.pass(2000 * MS, &["w1", "w2"]);
+    assert!(!world.notes().contains(&"WORKER_LOST".to_owned()));
 }
 
 #[test]

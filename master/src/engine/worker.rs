@@ -74,17 +74,6 @@ impl Worker {
         self.presence == Presence::Present && now.saturating_sub(self.heard) < options.session_timeout
     }
 
-    /// Since when it cannot be spoken to; none while it can.
-    #[must_use]
-    pub fn away_since(&self, now: Duration, options: &Options) -> Option<Duration> {
-        match self.presence {
-            Presence::Away(since) => Some(since),
-            Presence::Arriving | Presence::Present => {
-                (now.saturating_sub(self.heard) >= options.session_timeout).then_some(self.heard)
-            }
-        }
-    }
-
     /// It as the placement looks at it, `busy` attempts running.
     #[must_use]
     pub fn standing(&self, now: Duration, options: &Options, busy: u32) -> Standing {

@@ -155,9 +155,12 @@ impl Schedule {
         self.end_ns
     }
 
-    /// This schedule with a constant rate from `at_ns` to the same end.
+    /// This schedule with a constant rate from `at_ns` to the same end; at or after the end nothing changes.
     #[must_use]
     pub fn changed(&self, at_ns: u64, rate_milli: u64) -> Schedule {
+        if at_ns >= self.end_ns {
+            return self.clone();
+        }
         let mut pieces: Vec<Piece> = self.pieces.iter().copied().filter(|p| p.from_ns < at_ns).collect();
         let base = Count::from_units(self.units_at(at_ns));
         pieces.push(Piece { from_ns: at_ns, base, pitch: Pitch::Constant { rate_milli } });
@@ -203,7 +206,8 @@ impl Schedule {
         // first instant is in the earliest piece that reaches it.
         let after = self.pieces.partition_point(|p| p.base.units() < units);
         let piece = &self.pieces[after.saturating_sub(1)];
-        let until = self.pieces.get(after.max(1)).map_or(self.end_ns, |next| next.from_ns);
+        // A piece may begin after the end (a late change, a schedule cut short); a ramp must not be followed there.
+        let until = self.pieces.get(after.max(1)).map_or(self.end_ns, |next| next.from_ns.min(self.end_ns));
         let wanted = units.saturating_sub(piece.base.units());
         let limit = until.saturating_sub(piece.from_ns);
         let dt = match piece.pitch {
@@ -306,6 +310,18 @@ mod tests {
     }
 
     #[test]
+    fn a_change_after_the_end_of_a_falling_ramp_changes_nothing() {
+        let ramp = Schedule::new(&[
+            Stage { rate_milli: 16_790, len_ns: 37_000_000, ramp: false },
+            Stage { rate_milli: 8_037, len_ns: 195_000_000, ramp: true },
+        ]);
+        let changed = ramp.changed(SECOND, 0);
+        for index in 0..10 {
+            assert_eq!(due(&changed, index), due(&ramp, index));
+        }
+    }
+
+    #[test]
     fn a_ramp_integrates_to_half_of_its_rectangle() {
         let schedule = Schedule::new(&[Stage { rate_milli: 100_000, len_ns: 10 * SECOND, ramp: true }]);
         assert_eq!(schedule.units_at(10 * SECOND), 500 * UNIT);
@@ -326,7 +342,7 @@ mod tests {
                 .collect();
             let mut schedule = Schedule::new(&stages);
             if let Some((ms, rate_milli)) = change {
-                schedule = schedule.changed((ms * 1_000_000).min(schedule.end_ns()), rate_milli);
+                schedule = schedule.changed(ms * 1_000_000, rate_milli);
             }
             let mut last = 0;
             for index in (0..schedule.units_at(schedule.end_ns()) / UNIT + 2).step_by(7) {

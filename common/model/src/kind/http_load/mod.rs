@@ -10,11 +10,13 @@
 //! | `target` | which addresses may be loaded |
 //! | `threshold` | conditions on the result |
 //! | `partial` | one second of one worker |
+//! | `seconds` | the run second by second |
 //! | `tally` | all of it merged |
 //! | `report` | what it came to, and whether to believe it |
 
 mod partial;
 mod report;
+mod seconds;
 mod spec;
 mod tally;
 mod target;

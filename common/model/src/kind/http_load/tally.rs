@@ -5,7 +5,8 @@
 //! Tests: below.
 
 use super::partial::{ErrorClass, Partial};
-use super::report::{LatencySummary, Progress, Report, SecondPoint, ThresholdResult, Verdict, WorkerReport};
+use super::report::{LatencySummary, Progress, Report, ThresholdResult, Verdict, WorkerReport};
+use super::seconds::Seconds;
 use super::spec::Spec;
 use super::threshold::Threshold;
 use crate::histogram::Latencies;
@@ -29,7 +30,7 @@ pub struct Tally {
     warm_up_ns: u64,
     total: Sums,
     shards: BTreeMap<u32, ShardSums>,
-    seconds: BTreeMap<u32, Second>,
+    seconds: Seconds,
     engine: String,
 }
 
@@ -57,17 +58,6 @@ struct ShardSums {
     errors: u64,
     response: Latencies,
     lateness: Latencies,
-}
-
-#[derive(Debug, Clone, Default)]
-struct Second {
-    sent: u64,
-    completed: u64,
-    errors: u64,
-    connect_errors: u64,
-    refused: u64,
-    reporters: u32,
-    response: Latencies,
 }
 
 /// What the master knows about a run that the tally does not.
@@ -114,7 +104,7 @@ impl Tally {
             thresholds: settled.map(|s| s.thresholds).unwrap_or_default(),
             total: Sums::default(),
             shards: BTreeMap::new(),
-            seconds: BTreeMap::new(),
+            seconds: Seconds::default(),
             engine: String::new(),
         }
     }
@@ -122,15 +112,7 @@ impl Tally {
     /// Merges one second of one shard, done by `node`.
     pub fn absorb(&mut self, shard: u32, node: &NodeId, partial: &Partial) {
         let errors = partial.error_count();
-        let second = self.seconds.entry(partial.second).or_default();
-        second.sent += partial.sent;
-        second.completed += partial.completed;
-        second.errors += errors;
-        second.connect_errors +=
-            partial.errors.iter().filter(|(c, _)| c.is_connect()).map(|(_, n)| n).sum::<u64>();
-        second.refused += partial.errors.get(&ErrorClass::ConnectRefused).copied().unwrap_or(0);
-        second.reporters += 1;
-        second.response.merge(&partial.response);
+        self.seconds.absorb(partial);
         let sums = self.shards.entry(shard).or_insert_with(|| ShardSums {
             node: node.clone(),
             covered_ns: 0,
@@ -165,26 +147,27 @@ impl Tally {
     /// once that nobody listens.
     #[must_use]
     pub fn reachability(&self, second: u32) -> Option<(u64, u64, u64)> {
-        self.seconds.get(&second).map(|s| (s.completed + s.errors, s.connect_errors, s.refused))
+        self.seconds.get(second).map(|s| (s.completed + s.errors, s.connect_errors, s.refused))
     }
 
     /// How far the run is at `now_ns` since its start, with `workers` sending.
     #[must_use]
     pub fn progress(&self, plan: &Plan, now_ns: u64, workers: u32) -> Progress {
         let now_second = u32::try_from(now_ns / 1_000_000_000).unwrap_or(u32::MAX);
-        let whole = self.seconds.iter().rev().find(|(second, sums)| {
+        let newest = self.seconds.newest_first().find(|(second, sums)| {
             sums.reporters >= workers.max(1) || second.saturating_add(PATIENCE_SECONDS) < now_second
         });
-        let newest = whole.map(|(_, second)| second.clone()).unwrap_or_default();
+        let (sent, completed) = newest.map_or((0, 0), |(_, second)| (second.sent, second.completed));
+        let response = newest.map(|(_, second)| second.response()).unwrap_or_default();
         Progress {
             target_rate: plan.load.rate_at(now_ns),
-            sent_rate: newest.sent,
-            completed_rate: newest.completed,
+            sent_rate: sent,
+            completed_rate: completed,
             sent: self.total.sent,
             completed: self.total.completed,
             errors: self.total.errors.values().sum(),
-            p50_ms: newest.response.quantile_ms(0.5),
-            p99_ms: newest.response.quantile_ms(0.99),
+            p50_ms: response.quantile_ms(0.5),
+            p99_ms: response.quantile_ms(0.99),
             workers,
         }
     }
@@ -236,7 +219,7 @@ impl Tally {
             workers,
             thresholds: Vec::new(),
             engine: self.engine.clone(),
-            seconds: self.points(),
+            seconds: self.seconds.points(),
         };
         report.verdict = verdict(&report);
         report.thresholds = self
@@ -306,20 +289,6 @@ impl Tally {
                 response: (&response).into(),
                 lateness: (&lateness).into(),
                 ..worker
-            })
-            .collect()
-    }
-
-    fn points(&self) -> Vec<SecondPoint> {
-        self.seconds
-            .iter()
-            .map(|(second, sums)| SecondPoint {
-                second: *second,
-                sent: sums.sent,
-                completed: sums.completed,
-                errors: sums.errors,
-                p50_ms: sums.response.quantile_ms(0.5),
-                p99_ms: sums.response.quantile_ms(0.99),
             })
             .collect()
     }

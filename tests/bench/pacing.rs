@@ -6,6 +6,7 @@
 
 use crate::flags::Flags;
 use crate::process::{TargetProcess, generate};
+use std::time::Duration;
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000_000_000;
@@ -83,7 +84,8 @@ impl Seen {
         let worst = |window: u64| {
             let expected = rate * window as f64 / 1e9;
             // Windows lie half a gap before the arrivals' grid, so that none stands on an edge.
-            let shift = start_ns - (0.5 * nominal) as u64;
+            let half_gap = Duration::from_secs_f64(0.5 / rate).as_nanos();
+            let shift = start_ns - u64::try_from(half_gap).unwrap_or(0);
             (0..seconds * SECOND / window)
                 .map(|i| {
                     let (from, to) = (shift + i * window, shift + (i + 1) * window);

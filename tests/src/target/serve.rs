@@ -145,6 +145,7 @@ impl Server {
                 }
                 found
             };
+            self.count.fetch_add(requests, Ordering::Relaxed);
             for _ in 0..requests {
                 if self.stamps.len() < self.stamps.capacity() {
                     self.stamps.push(now);
@@ -158,7 +159,6 @@ impl Server {
                     self.held.push_back((now + delay, token));
                 }
             }
-            self.count.fetch_add(requests, Ordering::Relaxed);
             if count < self.buffer.len() {
                 return true;
             }

@@ -5,9 +5,9 @@
 
 use crate::config::Config;
 use crate::serve::serve_under;
-use crate::systemd::Systemd;
 use anyhow::Context as _;
 use shanty_rt::config::{Loaded, Loader, Origin};
+use shanty_rt::systemd::Systemd;
 use shanty_rt::{signal, telemetry};
 use std::path::PathBuf;
 use tokio_util::sync::CancellationToken;

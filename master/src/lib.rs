@@ -24,7 +24,6 @@ pub mod runtime;
 mod serve;
 pub mod server;
 pub mod store;
-mod systemd;
 
 pub use args::{Args, run};
 pub use config::Config;

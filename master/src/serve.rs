@@ -16,10 +16,10 @@ use crate::registry::Registry;
 use crate::runtime::{LeaderRoom, Leading};
 use crate::server;
 use crate::store::{self, Store};
-use crate::systemd::Systemd;
 use shanty_proto::v1 as pb;
 use shanty_rt::config::{MissingVariable, expand};
 use shanty_rt::coord::{self, Coord, Etcd, EtcdOptions, Memory};
+use shanty_rt::systemd::Systemd;
 use shanty_rt::task::Scope;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -140,7 +140,7 @@ pub(crate) async fn serve_under(
     tasks.spawn("server", server::serve(listener, service, streams.clone()));
     // It tells health for as long as there is somebody to tell, so nobody waits for its end.
     let mut signs = Scope::new();
-    signs.spawn("health", tell_health(health, leading.clone(), leadership.clone(), systemd));
+    signs.spawn("health", tell_health(health, leading.clone(), leadership.clone(), systemd.clone()));
     let elector_stop = quit.clone();
     tasks.spawn("elector", async move { elector.run(&mut room, elector_stop).await });
     tracing::info!(node = %me, %address, store = store.shown(), "master listening");
@@ -154,7 +154,7 @@ pub(crate) async fn serve_under(
         ended = signs.next_end() => tracing::error!(?ended, "a part of the master ended; shutting down"),
     }
     tracing::info!("shutting down");
-    systemd.stopping();
+    systemd.stopping(CLOSING);
     quit.cancel();
     streams.cancel();
     let left = tasks.drain(CLOSING).await;
@@ -215,7 +215,7 @@ async fn tell_health(
     health: HealthReporter,
     leading: Leading,
     leadership: tokio::sync::watch::Receiver<election::Leadership>,
-    systemd: Systemd,
+    mut systemd: Systemd,
 ) {
     let mut tick = tokio::time::interval(Duration::from_millis(500));
     let mut told = None;
@@ -228,7 +228,7 @@ async fn tell_health(
             None => Some(0),
         };
         if alive.is_some() {
-            systemd.sign_of_life();
+            systemd.sign_of_life(shanty_rt::clock::boottime());
         }
         let now = (core.is_some(), leader.as_ref().map(|leader| leader.node.clone()), alive);
         if told.as_ref() == Some(&now) {
@@ -240,7 +240,7 @@ async fn tell_health(
             health.set_service_status(name, serving(usable)).await;
         }
         health.set_service_status("leader", serving(core.is_some())).await;
-        systemd.status(&match (&core, &leader) {
+        systemd.status(match (&core, &leader) {
             (Some(core), _) => format!("leading in term {}, {} runs", core.epoch(), alive.unwrap_or(0)),
             (None, Some(leader)) => format!("standing by for {}", leader.node),
             (None, None) => "waiting for a leader".to_owned(),

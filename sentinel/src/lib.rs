@@ -24,5 +24,5 @@ pub use args::{Args, Config};
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let config = args.load()?;
     shanty_rt::telemetry::init(&config.log);
-    watch::serve(config).await
+    shanty_rt::daemon::until_signal(async |stop| watch::serve(config, stop).await).await
 }

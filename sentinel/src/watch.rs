@@ -7,10 +7,10 @@
 use crate::args::Config;
 use crate::view::{Change, View};
 use futures_util::StreamExt as _;
-use sd_notify::NotifyState;
 use shanty_model::id::NodeId;
 use shanty_rt::coord::{Coord, Etcd, EtcdOptions, Keys, NodeInfo, Registration, Role};
-use shanty_rt::{signal, task::Scope};
+use shanty_rt::systemd::Systemd;
+use shanty_rt::task::Scope;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -24,19 +24,12 @@ const TICK: Duration = Duration::from_secs(1);
 /// Time for the registration to be taken back at the end.
 const LEAVE: Duration = Duration::from_secs(3);
 
-pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
+pub(crate) async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
     let node: NodeId = config.node.parse()?;
     let coord: Arc<dyn Coord> = Arc::new(Etcd::connect(EtcdOptions::new(config.etcd.endpoints))?);
     let keys = Keys::new(&config.cluster);
-    let stop = CancellationToken::new();
+    let mut systemd = Systemd::of_this_process();
     let mut scope = Scope::under(&stop);
-    let on_signal = stop.clone();
-    let mut signals = Scope::new();
-    signals.spawn("signals", async move {
-        if let Err(error) = signal::cancel_on_signal(on_signal).await {
-            tracing::error!(%error, "cannot listen to signals; end this process with SIGKILL");
-        }
-    });
     let info = NodeInfo {
         node: node.clone(),
         role: Role::Sentinel,
@@ -52,32 +45,25 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     let mut events = coord.watch(keys.root());
     let mut view = View::new(keys);
     let mut tick = tokio::time::interval(TICK);
-    tell(&[NotifyState::Ready, NotifyState::Status("waits for etcd")]);
+    systemd.ready();
+    systemd.status("waits for etcd".to_owned());
     tracing::info!(%node, cluster = %config.cluster, "sentinel watches; it does not vote or depose yet");
     loop {
         tokio::select! {
             event = events.next() => match event {
                 Some(event) => {
                     view.apply(event).iter().for_each(announce);
-                    tell(&[NotifyState::Status(&status(&view))]);
+                    systemd.status(status(&view));
                 }
                 None => anyhow::bail!("the watch of {} ended; restart the sentinel", config.cluster),
             },
-            _ = tick.tick() => tell(&[NotifyState::Watchdog]),
+            _ = tick.tick() => systemd.sign_of_life(shanty_rt::clock::boottime()),
             () = stop.cancelled() => break,
         }
     }
-    tell(&[NotifyState::Stopping]);
+    systemd.stopping(LEAVE);
     scope.drain(LEAVE).await;
     Ok(())
-}
-
-fn tell(state: &[NotifyState<'_>]) {
-    if std::env::var_os("NOTIFY_SOCKET").is_some()
-        && let Err(error) = sd_notify::notify(state)
-    {
-        tracing::debug!(%error, "systemd cannot be told");
-    }
 }
 
 fn status(view: &View) -> String {

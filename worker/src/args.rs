@@ -6,16 +6,15 @@
 use crate::config::Config;
 use crate::drivers::http_load::HttpLoadDriver;
 use crate::serve::serve_under;
-use crate::systemd::Systemd;
 use anyhow::Context as _;
 use serde_json::Value;
-use shanty_rt::config::{Loaded, Loader, Origin};
+use shanty_rt::config::{Loaded, Loader};
 use shanty_rt::driver::{Erased, ErasedDriver};
-use shanty_rt::{signal, telemetry};
+use shanty_rt::systemd::Systemd;
+use shanty_rt::{daemon, telemetry};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio_util::sync::CancellationToken;
 
 /// Runs a worker: it attaches to the masters and does the work that the leader gives it.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -93,33 +92,22 @@ impl Args {
 /// # Errors
 /// When it cannot begin.
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    let environment = std::env::vars_os()
-        .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)));
-    let loaded = args.load(environment)?;
+    let loaded = args.load(daemon::environment())?;
     if args.dump_config {
         print!("{}", loaded.show());
         return Ok(());
     }
-    let default_folder = loaded.origin("worker.data_dir") == Origin::Default;
+    let origin = loaded.origin("worker.data_dir");
     let mut config = loaded.value;
-    // systemd makes a folder for the service and names it here.
-    if default_folder && let Some(folder) = std::env::var_os("STATE_DIRECTORY") {
-        config.data_dir = PathBuf::from(folder);
-    }
+    config.data_dir = daemon::data_folder(config.data_dir, origin);
     telemetry::init(&config.log);
     let driver = HttpLoadDriver::new(config.load.options());
     let drivers: Vec<Arc<dyn ErasedDriver>> = vec![Arc::new(Erased::new(driver))];
 
-    let stop = CancellationToken::new();
-    let work = serve_under(config, drivers, stop.clone(), || {}, Systemd::of_this_process());
-    tokio::pin!(work);
-    tokio::select! {
-        left = &mut work => left.context("run the worker"),
-        failed = signal::cancel_on_signal(stop) => {
-            failed.context("listen for signals")?;
-            work.await.context("run the worker")
-        }
-    }
+    daemon::until_signal(async |stop| {
+        serve_under(config, drivers, stop, || {}, Systemd::of_this_process()).await.context("run the worker")
+    })
+    .await
 }
 
 #[cfg(test)]

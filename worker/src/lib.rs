@@ -30,7 +30,6 @@ mod ledger;
 mod link;
 mod resource;
 mod serve;
-mod systemd;
 
 pub use args::{Args, run};
 pub use config::Config;

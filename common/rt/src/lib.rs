@@ -10,6 +10,8 @@
 //! | [`task`] | the only spawn |
 //! | [`telemetry`] | logging |
 //! | [`signal`] | SIGTERM and SIGINT |
+//! | [`systemd`] | what systemd is told |
+//! | [`daemon`] | what every daemon does with its process |
 //! | [`backoff`] | how long to wait before trying again |
 #![warn(missing_docs)]
 
@@ -17,8 +19,10 @@ pub mod backoff;
 pub mod clock;
 pub mod config;
 pub mod coord;
+pub mod daemon;
 pub mod driver;
 pub mod signal;
+pub mod systemd;
 pub mod task;
 pub mod telemetry;
 pub mod wire;

@@ -112,7 +112,11 @@ impl Link {
         let (beats, beating) = mpsc::channel(4);
         tokio::select! {
             () = self.listen(&session, incoming, beats) => {}
-            () = speak(outbox, beating, &out) => {}
+            () = speak(outbox, beating, &out) => {
+                let why = format!("another process has attached as `{node}`: give each worker a name of its own");
+                // A worker that went away needs no reason.
+                let _gone = out.try_send(Err(Status::already_exists(why)));
+            }
             // The connection is gone, and the stream to the worker with it.
             () = out.closed() => {}
             () = self.stop.cancelled() => {}

@@ -1,7 +1,8 @@
-//! What systemd is told: ready, status, signs of life, and when the worker leaves.
+//! What systemd is told: ready, status, signs of life, and when a daemon stops.
 //!
-//! Signs of life are sent by the executor's own loop, so a worker whose loop hangs is restarted.
-//! Outside of systemd, and for workers embedded in another process, all of it does nothing.
+//! Signs of life are sent by the loop that does the work, never by a timer of their own, so a daemon whose
+//! loop hangs is restarted. Outside of systemd, and for nodes embedded in another process, all of it does
+//! nothing.
 //! Tests: below; with a real systemd in `tests/`.
 
 use sd_notify::NotifyState;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 /// The way to systemd, if there is one.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Systemd {
+pub struct Systemd {
     speaks: bool,
     watchdog: Option<Duration>,
     last_status: String,
@@ -18,7 +19,8 @@ pub(crate) struct Systemd {
 
 impl Systemd {
     /// Speaks to systemd if it started this process.
-    pub(crate) fn of_this_process() -> Systemd {
+    #[must_use]
+    pub fn of_this_process() -> Systemd {
         let speaks = std::env::var_os("NOTIFY_SOCKET").is_some();
         Systemd { speaks, watchdog: sd_notify::watchdog_enabled(), ..Systemd::default() }
     }
@@ -31,13 +33,13 @@ impl Systemd {
         }
     }
 
-    /// The worker is attached, or waits for a master and says so.
-    pub(crate) fn ready(&self) {
+    /// It does its work, or waits for what it needs and says so.
+    pub fn ready(&self) {
         self.tell(&[NotifyState::Ready]);
     }
 
     /// One line for `systemctl status`; repeated ones are not sent.
-    pub(crate) fn status(&mut self, text: String) {
+    pub fn status(&mut self, text: String) {
         if self.last_status != text {
             self.tell(&[NotifyState::Status(&text)]);
             self.last_status = text;
@@ -45,7 +47,7 @@ impl Systemd {
     }
 
     /// A sign of life of the loop, sent at most twice per watchdog period. `now` is boot time.
-    pub(crate) fn sign_of_life(&mut self, now: Duration) {
+    pub fn sign_of_life(&mut self, now: Duration) {
         if let Some(period) = self.watchdog
             && self.last_sign.is_none_or(|last| now.saturating_sub(last) >= period / 3)
         {
@@ -54,8 +56,8 @@ impl Systemd {
         }
     }
 
-    /// The worker leaves; it needs up to `patience` for it.
-    pub(crate) fn stopping(&self, patience: Duration) {
+    /// It stops; it needs up to `patience` for it.
+    pub fn stopping(&self, patience: Duration) {
         let patience_us = u32::try_from(patience.as_micros()).unwrap_or(u32::MAX);
         self.tell(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(patience_us)]);
     }

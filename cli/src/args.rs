@@ -24,7 +24,7 @@ Exit codes: 0 done · 1 failed here · 2 usage · 3 run failed · 4 wait timed o
 /// Distributed load tests, and a cluster to run them on.
 #[derive(Debug, Parser)]
 #[command(name = "shanty", version, about, after_help = EXAMPLES, max_term_width = 100)]
-#[command(propagate_version = true, disable_help_subcommand = true, arg_required_else_help = true)]
+#[command(disable_help_subcommand = true, arg_required_else_help = true)]
 pub(crate) struct Cli {
     /// Options of every command.
     #[command(flatten)]
@@ -41,8 +41,9 @@ pub(crate) struct Global {
     /// Address of any master; several, joined by commas, are tried in turn
     #[arg(long, global = true, env = "SHANTY_ADDR", default_value = context::DEFAULT_ADDR, value_name = "HOST:PORT")]
     pub(crate) addr: String,
-    /// How answers are printed
+    /// How answers are printed: table, or json (canonical proto JSON, a line a message for streams)
     #[arg(short, long, global = true, env = "SHANTY_OUTPUT", value_enum, default_value = "table")]
+    #[arg(hide_possible_values = true)]
     pub(crate) output: Output,
     /// No colours (NO_COLOR=1 does the same)
     #[arg(long, global = true, env = "NO_COLOR", value_parser = clap::builder::FalseyValueParser::new())]

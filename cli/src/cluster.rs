@@ -78,7 +78,7 @@ fn status(cluster: &v1::Cluster, cx: &Context) -> String {
     let leader = match cluster.leader.as_str() {
         "" => paint.bad("nobody leads"),
         name => format!(
-            "{} leads since {} (epoch {})",
+            "{} leads, since {} (epoch {})",
             paint.strong(bare(name)),
             quantity::ago(cluster.leader_since.as_ref(), now),
             cluster.epoch
@@ -86,12 +86,12 @@ fn status(cluster: &v1::Cluster, cx: &Context) -> String {
     };
     let name = if cluster.name.is_empty() { "cluster" } else { &cluster.name };
     format!(
-        "{}  {leader}\n  {} masters, {} workers, {} sentinels; {} active runs\n  coordinator {}, store {}, version {}",
+        "{}  {leader}\n  {}, {}, {}; {}\n  coordinator {}, store {}, version {}",
         paint.strong(name),
-        cluster.masters(),
-        cluster.workers(),
-        cluster.sentinels(),
-        cluster.active_runs(),
+        quantity::things(cluster.masters(), "master"),
+        quantity::things(cluster.workers(), "worker"),
+        quantity::things(cluster.sentinels(), "sentinel"),
+        quantity::things(cluster.active_runs(), "active run"),
         cluster.coordinator,
         cluster.store,
         cluster.version

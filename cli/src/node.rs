@@ -11,6 +11,7 @@ use crate::grid::{Grid, Tone};
 use crate::quantity;
 use crate::screen::Paint;
 use shanty_proto::v1;
+use std::time::Duration;
 use v1::node::{Role, State};
 
 /// What to do with nodes.
@@ -116,6 +117,18 @@ pub(crate) async fn fetch_all(cx: &Context) -> Result<v1::ListNodesResponse, Err
             return Ok(all);
         }
     }
+}
+
+/// Number of workers that the leader counts as ready, asked once; 0 when nobody answers within a second.
+pub(crate) async fn workers_ready(cx: &Context) -> usize {
+    let asked = async {
+        let link = cx.client.link().await.ok()?;
+        let request = v1::ListNodesRequest { page_size: 1000, ..v1::ListNodesRequest::default() };
+        link.nodes().list_nodes(request).await.ok()
+    };
+    let Ok(Some(nodes)) = tokio::time::timeout(Duration::from_secs(1), asked).await else { return 0 };
+    let nodes = nodes.into_inner().nodes;
+    nodes.iter().filter(|n| n.role() == Role::Worker && n.state() == State::Ready).count()
 }
 
 fn told(node: &v1::Node) -> String {

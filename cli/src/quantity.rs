@@ -115,6 +115,12 @@ pub(crate) fn count(value: i64) -> String {
     if value < 0 { format!("-{grouped}") } else { grouped }
 }
 
+/// `1 worker`, `3 workers`.
+pub(crate) fn things(number: u32, word: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {word}{plural}", count(i64::from(number)))
+}
+
 /// A rate with as many decimals as tell something: `0.5`, `101`, `2,000.4`.
 pub(crate) fn rate(value: f64) -> String {
     let rounded = format!("{value:.1}");

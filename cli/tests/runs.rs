@@ -185,7 +185,7 @@ async fn other_refusals_keep_their_codes() {
     assert_eq!(of(&["node", "uncordon", "w1"]).await.code, 73);
     assert_eq!(of(&["node", "drain", "w1"]).await.code, 71);
     assert_eq!(of(&["cluster", "transfer"]).await.code, 73);
-    assert!(of(&["cluster", "status"]).await.out.contains("m1 leads"));
+    assert!(of(&["cluster", "status"]).await.out.contains("m1 leads,"));
     assert!(of(&["node", "list"]).await.out.contains("w1"));
 }
 

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::run::{Followed, View, change_rate, fetch, follow, share, submit};
 use crate::screen::Output;
-use crate::{quantity, report};
+use crate::{node, quantity, report};
 use shanty_proto::v1;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -142,7 +142,7 @@ async fn gather(cx: &Context, crew: &mut Crew) -> Result<(Context, String), Erro
     let until = Instant::now() + READY;
     loop {
         crew.check()?;
-        if ready(&cx).await {
+        if node::workers_ready(&cx).await >= WORKERS.len() {
             return Ok((cx, format!("http://{target}/")));
         }
         if Instant::now() > until {
@@ -153,18 +153,6 @@ async fn gather(cx: &Context, crew: &mut Crew) -> Result<(Context, String), Erro
         }
         sleep(LOOK).await;
     }
-}
-
-async fn ready(cx: &Context) -> bool {
-    let asked = async {
-        let link = cx.client.link().await.ok()?;
-        let request = v1::ListNodesRequest::default();
-        link.nodes().list_nodes(request).await.ok()
-    };
-    let Ok(Some(nodes)) = tokio::time::timeout(Duration::from_secs(1), asked).await else { return false };
-    let nodes = nodes.into_inner().nodes;
-    let workers = nodes.iter().filter(|n| n.role() == v1::node::Role::Worker);
-    workers.filter(|n| n.state() == v1::node::State::Ready).count() == WORKERS.len()
 }
 
 fn request(target: &str) -> v1::StartRunRequest {
@@ -205,6 +193,7 @@ async fn act(cx: &Context, crew: &mut Crew, name: &str, tell: impl Fn(&str)) -> 
         let now = fetch(cx, name).await?;
         if let Some(after) = now.placements.first()
             && after.revision != before.revision
+            && !has_share(after, VICTIM)
         {
             let took = quantity::time(killed.elapsed());
             // What the watch has to say about it comes first.
@@ -247,6 +236,10 @@ async fn started(cx: &Context, name: &str) -> Result<Instant, Error> {
     }
 }
 
+fn has_share(decision: &v1::PlacementDecision, node: &str) -> bool {
+    decision.candidates.iter().any(|c| bare(&c.node) == node && c.weight > 0)
+}
+
 fn shares(decision: &v1::PlacementDecision) -> String {
     let parts = decision.candidates.iter().map(|c| format!("{} {}", bare(&c.node), share(c)));
     parts.collect::<Vec<_>>().join(", ")
@@ -280,5 +273,7 @@ mod tests {
     fn a_worker_that_is_gone_has_no_share_afterwards() {
         let text = moved(&decision(&[("w1", 1), ("w2", 1)]), &decision(&[("w1", 1)]));
         assert_eq!(text, "w1 50.0 % → 100.0 %, w2 50.0 % → 0 %");
+        assert!(!has_share(&decision(&[("w1", 1), ("w2", 0)]), "w2"));
+        assert!(has_share(&decision(&[("w1", 1), ("w2", 0)]), "w1"));
     }
 }

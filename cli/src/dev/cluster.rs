@@ -20,8 +20,6 @@ use tokio_util::sync::CancellationToken;
 const DRAIN: Duration = Duration::from_secs(2);
 /// How long the workers, then the master may take to end.
 const CLOSING: Duration = Duration::from_secs(10);
-/// How long workers may take to attach before the banner comes without them.
-const ATTACH: Duration = Duration::from_secs(10);
 /// One failure for each part at most.
 const FAILURES: usize = 128;
 
@@ -30,8 +28,6 @@ pub(super) struct Cluster {
     master: Scope,
     workers: Scope,
     address: watch::Receiver<Option<SocketAddr>>,
-    attached: watch::Receiver<u32>,
-    wanted: u32,
     failures: mpsc::Receiver<Error>,
 }
 
@@ -40,7 +36,6 @@ impl Cluster {
     pub(super) fn start(args: &Args) -> Cluster {
         let (failed, failures) = mpsc::channel(FAILURES);
         let (address_in, address) = watch::channel(None);
-        let (attached_in, attached) = watch::channel(0);
         let mut master = Scope::new();
         let stop = master.token();
         let config = master_config(args);
@@ -56,36 +51,27 @@ impl Cluster {
             }
         });
         let mut workers = Scope::new();
-        let attached_in = Arc::new(attached_in);
         for number in 1..=args.workers {
             let part = Worker {
                 name: format!("w{number}"),
                 folder: args.data.join("workers").join(format!("w{number}")),
                 etcd: args.etcd.clone(),
                 address: address.clone(),
-                attached: attached_in.clone(),
                 failed: failed.clone(),
                 stop: workers.token(),
             };
             workers.spawn("worker", part.work());
         }
-        Cluster { master, workers, address, attached, wanted: args.workers, failures }
+        Cluster { master, workers, address, failures }
     }
 
-    /// The address, once the master listens and the workers have attached.
-    pub(super) async fn ready(&mut self) -> Result<SocketAddr, Error> {
-        let wanted = self.wanted;
-        let (mut address, mut attached) = (self.address.clone(), self.attached.clone());
-        let ready = async {
-            let at = address.wait_for(Option::is_some).await.ok().and_then(|at| *at);
-            // Workers that take longer attach later; `shanty node list` shows them.
-            let _late = tokio::time::timeout(ATTACH, attached.wait_for(|n| *n >= wanted)).await;
-            at
-        };
+    /// The address, once the master listens.
+    pub(super) async fn listening(&mut self) -> Result<SocketAddr, Error> {
+        let mut address = self.address.clone();
         tokio::select! {
             biased;
             failed = self.failures.recv() => Err(failed.unwrap_or_else(ended)),
-            at = ready => at.ok_or_else(ended),
+            at = address.wait_for(Option::is_some) => at.ok().and_then(|at| *at).ok_or_else(ended),
         }
     }
 
@@ -127,7 +113,6 @@ struct Worker {
     folder: PathBuf,
     etcd: Vec<String>,
     address: watch::Receiver<Option<SocketAddr>>,
-    attached: Arc<watch::Sender<u32>>,
     failed: mpsc::Sender<Error>,
     stop: CancellationToken,
 }
@@ -143,9 +128,7 @@ impl Worker {
         let config = worker_config(&self.name, &self.folder, address, self.etcd);
         let driver = HttpLoadDriver::new(config.load.options());
         let drivers: Vec<Arc<dyn ErasedDriver>> = vec![Arc::new(Erased::new(driver))];
-        let attached = self.attached;
-        let ready = move || attached.send_modify(|n| *n += 1);
-        if let Err(error) = shanty_worker::serve(config, drivers, self.stop, ready).await {
+        if let Err(error) = shanty_worker::serve(config, drivers, self.stop, || ()).await {
             let what = format!("worker {}: {error}", self.name);
             let _nobody_waits =
                 self.failed.try_send(Error::local(what, "look at the flags: shanty dev --help"));

@@ -14,10 +14,17 @@ mod holder;
 use crate::context::{Context, interrupted, program};
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::quantity;
 use cluster::Cluster;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long workers may take to attach before the banner comes without them.
+const ATTACH: Duration = Duration::from_secs(10);
+/// How often it is looked whether they have.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Flags of `shanty dev`.
 #[derive(Debug, clap::Args)]
@@ -61,7 +68,7 @@ pub(crate) async fn run(args: Args, cx: &Context) -> Result<Exit, Error> {
     let began = std::time::Instant::now();
     let mut cluster = Cluster::start(&args);
     let ended = tokio::select! {
-        ready = cluster.ready() => ready,
+        ready = ready(&mut cluster, &args, cx) => ready,
         () = interrupted() => Err(Error::Interrupted),
     };
     match ended {
@@ -88,6 +95,23 @@ pub(crate) async fn run(args: Args, cx: &Context) -> Result<Exit, Error> {
     }
 }
 
+/// The address, once the workers are ready too, or are taking their time: they attach later then.
+async fn ready(cluster: &mut Cluster, args: &Args, cx: &Context) -> Result<SocketAddr, Error> {
+    let address = cluster.listening().await?;
+    let there = cx.at(&address.to_string());
+    let wanted = usize::try_from(args.workers).unwrap_or(usize::MAX);
+    let attached = async {
+        while crate::node::workers_ready(&there).await < wanted {
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(address)
+    };
+    tokio::select! {
+        failed = cluster.failed() => Err(failed),
+        attached = tokio::time::timeout(ATTACH, attached) => attached.unwrap_or(Ok(address)),
+    }
+}
+
 /// Says readably who is in the way; the master itself binds again.
 fn can_listen(listen: SocketAddr) -> Result<(), Error> {
     match std::net::TcpListener::bind(listen) {
@@ -110,10 +134,9 @@ fn can_listen(listen: SocketAddr) -> Result<(), Error> {
     }
 }
 
-fn banner(args: &Args, address: SocketAddr, took: std::time::Duration, cx: &Context) -> String {
+fn banner(args: &Args, address: SocketAddr, took: Duration, cx: &Context) -> String {
     let paint = cx.screen.out;
     let there = cx.at(&address.to_string());
-    let plural = if args.workers == 1 { "" } else { "s" };
     let store = match args.store.split_once("://") {
         Some((kind, _)) => kind.to_owned(),
         None => format!("SQLite in {}", args.data.display()),
@@ -124,11 +147,11 @@ fn banner(args: &Args, address: SocketAddr, took: std::time::Duration, cx: &Cont
     let grpcurl = format!("grpcurl -plaintext -d '{spec}' {address} shanty.v1.RunService/RunAndWatch");
     [
         format!(
-            "{} {} with 1 master and {} worker{plural}, {store}; ready after {}; Ctrl-C stops it",
+            "{} {} with 1 master and {}, {store}; ready after {}; Ctrl-C stops it",
             paint.good("✓"),
             paint.strong(&address.to_string()),
-            args.workers,
-            crate::quantity::time(took)
+            quantity::things(args.workers, "worker"),
+            quantity::time(took)
         ),
         String::new(),
         "From another terminal:".to_owned(),

@@ -114,7 +114,9 @@ async fn stream(
         };
         if let Some(lost) = cursor.lost.take() {
             let leader = cx.client.leader().await;
-            view.note(&gap(cursor.leader.as_deref(), leader.as_deref(), &link.addr, lost.elapsed()));
+            let gap = gap(cursor.leader.as_deref(), leader.as_deref(), &link.addr, lost.elapsed());
+            // Under the notes, past their column of times.
+            view.note(&format!("{:10}{}", "", cx.screen.err.warn(&gap)));
             cursor.leader = leader.or(cursor.leader.take());
         }
         cursor.after = cursor.after.max(event.sequence);

@@ -31,9 +31,9 @@ impl View {
         let bar = (screen.live && screen.output == Output::Table).then(|| {
             let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stderr());
             let template = if screen.err.0 {
-                "  {bar:14.cyan/black.bright} {wide_msg}"
+                "  {bar:10.cyan/black.bright} {wide_msg}"
             } else {
-                "  {bar:14} {wide_msg}"
+                "  {bar:10} {wide_msg}"
             };
             // A template that does not parse leaves the default bar, which shows the same.
             if let Ok(style) = ProgressStyle::with_template(template) {
@@ -198,8 +198,7 @@ pub(crate) fn progress_text(progress: &v1::Progress, paint: Paint) -> String {
         }
         let errors = format!("{} errors", quantity::count(load.errors()));
         parts.push(if load.errors() > 0 { paint.bad(&errors) } else { errors });
-        let plural = if load.workers() == 1 { "" } else { "s" };
-        parts.push(format!("{} worker{plural}", load.workers()));
+        parts.push(quantity::things(load.workers(), "worker"));
     }
     parts.join("  ")
 }

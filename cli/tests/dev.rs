@@ -113,3 +113,34 @@ async fn a_taken_port_is_one_readable_line_and_a_next_step() {
     assert!(ran.err.contains("--listen 127.0.0.1:0"), "{}", ran.err);
     assert_eq!(ran.err.lines().count(), 2, "{}", ran.err);
 }
+
+#[tokio::test]
+async fn jobs_are_kept_changed_run_and_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = dev(folder.path(), "1").await;
+    let flags = ["--url=http://127.0.0.1:1/", "--rate=10", "--duration=1s"];
+    let with = |words: &[&'static str]| [words, &flags[..]].concat();
+    let made = cluster
+        .shanty(&with(&["job", "create", "nightly", "--title", "At night", "--label", "team=shop"]))
+        .await;
+    assert_eq!((made.code, made.out.contains("nightly created")), (0, true), "{made:?}");
+    let twice = cluster.shanty(&with(&["job", "create", "nightly"])).await;
+    assert_eq!(twice.code, 70, "{twice:?}");
+    let got = cluster.shanty(&["job", "get", "nightly", "-o", "json"]).await;
+    let json: serde_json::Value = serde_json::from_str(&got.out).unwrap();
+    assert_eq!((&json["labels"]["team"], &json["title"]), (&"shop".into(), &"At night".into()), "{got:?}");
+    let stale = cluster.shanty(&with(&["job", "update", "nightly", "--etag", "stale"])).await;
+    assert_eq!(stale.code, 74, "{stale:?}");
+    let updated = cluster.shanty(&with(&["job", "update", "nightly", "--title", "Late"])).await;
+    assert_eq!(updated.code, 0, "{updated:?}");
+    assert!(cluster.shanty(&["job", "list"]).await.out.contains("Late"));
+    // Nothing listens on port 1: the run does its work, and all of it is errors.
+    let ran = cluster.shanty(&["job", "run", "nightly"]).await;
+    assert!(ran.out.contains("nightly.1") && ran.out.contains("connect_refused"), "{ran:?}");
+    assert_eq!(cluster.shanty(&["job", "run", "nihgtly"]).await.code, 69);
+    let deleted = cluster.shanty(&["job", "delete", "nightly"]).await;
+    assert_eq!(deleted.code, 0, "{deleted:?}");
+    assert_eq!(cluster.shanty(&["job", "get", "nightly"]).await.code, 69);
+    assert!(cluster.shanty(&["run", "list"]).await.out.contains("nightly.1"), "its runs stay");
+    assert_eq!(cluster.interrupt().await, Some(0));
+}

@@ -11,6 +11,8 @@
 //! | `stall` | whether a target that stands still shows in the percentiles |
 //! | `reaction` | how quickly a cluster changes its rate, stops, and takes a dead worker's share over |
 //! | `fleet` | a master with a thousand workers |
+//! | `store` | commits per second on each database |
+//! | `all` | all of these but the next |
 //! | `memory` | whether a worker's memory grows; `--rate`, `--seconds` |
 //!
 //! The target is a process of its own on the first core, the generator on the last one. `target` and
@@ -26,6 +28,7 @@ mod process;
 mod procfs;
 mod reaction;
 mod stall;
+mod store;
 mod syscalls;
 mod target;
 
@@ -33,19 +36,30 @@ use flags::Flags;
 
 fn main() -> anyhow::Result<()> {
     let flags = Flags::parse(std::env::args().skip(1))?;
-    match flags.name.as_str() {
-        "pacing" => pacing::run(&flags),
-        "closed" => closed::run(&flags),
-        "syscalls" => syscalls::run(&flags),
-        "stall" => stall::run(&flags),
+    if flags.name == "all" {
+        // What a few minutes can tell; `memory` takes ten and has to be asked for.
+        return ["pacing", "closed", "syscalls", "stall", "reaction", "fleet", "store"]
+            .into_iter()
+            .try_for_each(|name| bench(name, &flags));
+    }
+    bench(&flags.name, &flags)
+}
+
+fn bench(name: &str, flags: &Flags) -> anyhow::Result<()> {
+    match name {
+        "pacing" => pacing::run(flags),
+        "closed" => closed::run(flags),
+        "syscalls" => syscalls::run(flags),
+        "stall" => stall::run(flags),
         "reaction" => with_runtime(reaction::run()),
         "fleet" => with_runtime(fleet::run()),
-        "memory" => with_runtime(memory::run(&flags)),
-        "target" => target::run(&flags),
-        "generate" => generate::run(&flags),
+        "store" => with_runtime(store::run()),
+        "memory" => with_runtime(memory::run(flags)),
+        "target" => target::run(flags),
+        "generate" => generate::run(flags),
         other => {
             anyhow::bail!(
-                "no benchmark is called `{other}`; there are pacing, closed, syscalls, stall, reaction, fleet and memory"
+                "no benchmark is called `{other}`; there are all, pacing, closed, syscalls, stall, reaction, fleet, store and memory"
             )
         }
     }

@@ -149,7 +149,9 @@ fn answer(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
                 std::thread::sleep(Duration::from_micros(delay_us));
             }
             let status = shared.status.load(Ordering::Relaxed);
-            write!(stream, "HTTP/1.1 {status} Said\r\nContent-Length: 2\r\n\r\nok")?;
+            // One write: a client may look at the first bytes that come.
+            let answer = format!("HTTP/1.1 {status} Said\r\nContent-Length: 2\r\n\r\nok");
+            stream.write_all(answer.as_bytes())?;
         }
     }
     Ok(())

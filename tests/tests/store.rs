@@ -126,28 +126,3 @@ async fn a_refused_password_is_said_without_the_password() {
     );
     assert!(!text.contains("wr0ng"), "{text}");
 }
-
-/// Figures for people: `cargo test -p shanty-tests --release --test store -- --ignored --nocapture speed`.
-#[tokio::test]
-#[ignore = "a measurement"]
-async fn speed() {
-    let folder = tempfile::tempdir().unwrap();
-    let postgres = Postgres::start();
-    let mariadb = MariaDb::start();
-    let urls = [
-        Some(sqlite_url(&folder.path().join("speed.db"))),
-        postgres.as_ref().map(Postgres::url),
-        mariadb.as_ref().map(MariaDb::url),
-    ];
-    for url in urls.into_iter().flatten() {
-        let store = Store::open(&url, Options::default()).await.unwrap();
-        let speed = conformance::measure(&store, Duration::from_secs(3)).await;
-        println!(
-            "{:8}  batch of 1: {:6.0}/s   batch of 100: {:6.0}/s   batch of 1, eight at once: {:6.0}/s",
-            store.kind(),
-            speed.single,
-            speed.hundred,
-            speed.eight
-        );
-    }
-}

@@ -148,7 +148,8 @@ impl Candidate {
             match tokio::time::timeout(left, store.fence(epoch)).await {
                 Ok(Ok(FenceOutcome::Fenced)) => return true,
                 Ok(Ok(FenceOutcome::Behind { stored }) | Err(FenceError::Superseded { stored })) => {
-                    tracing::warn!(%epoch, %stored, "the store is ahead of the coordinator; raising the term");
+                    // Normal for the memory coordinator, which begins anew with its process; etcd must have forgotten.
+                    tracing::info!(%epoch, %stored, "the store is ahead of the coordinator; raising the term");
                     match self.raise(claim, stored.max(epoch).next()).await {
                         Ok(true) => {}
                         Ok(false) => return false,

@@ -308,6 +308,12 @@ fn verdict(report: &Report) -> Verdict {
     } else {
         format!("; {} arrivals of lost workers are not in the figures", report.lost)
     };
+    if report.sent > report.scheduled {
+        return Verdict::Invalid(format!(
+            "more than the load was sent: {} of {} scheduled; a worker went on after others had its share",
+            report.sent, report.scheduled
+        ));
+    }
     if report.dropped as f64 > scheduled * MOST_DROPPED || late > MOST_LATE_MS {
         return Verdict::Invalid(format!(
             "generator saturated: sent {} of {} scheduled, {} dropped, lateness p99 {late:.3} ms{lost}",

@@ -77,6 +77,7 @@ fn sum(ports: &[Arc<TestPort>], start_ns: u64) -> anyhow::Result<Generated> {
         dropped,
         lateness_p50_ms: lateness.quantile_ms(0.5),
         lateness_p99_ms: lateness.quantile_ms(0.99),
+        lateness_max_ms: lateness.max_ms(),
         response_p50_ms: response.quantile_ms(0.5),
         response_p95_ms: response.quantile_ms(0.95),
         response_p99_ms: response.quantile_ms(0.99),

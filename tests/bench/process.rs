@@ -75,6 +75,7 @@ pub(crate) struct Generated {
     /// Percentiles, milliseconds.
     pub(crate) lateness_p50_ms: f64,
     pub(crate) lateness_p99_ms: f64,
+    pub(crate) lateness_max_ms: f64,
     pub(crate) response_p50_ms: f64,
     pub(crate) response_p95_ms: f64,
     pub(crate) response_p99_ms: f64,

@@ -16,6 +16,7 @@
 //! | `thread` | one load thread: its loop |
 //! | `exchange` | one load thread: dialling, writing, reading, ending a request |
 //! | `pacer` | which arrivals are this thread's and when they are due (pure) |
+//! | `catch_up` | the turns of late arrivals (pure) |
 //! | `pool`, `connection` | connections, the idle ones, the ones in flight by deadline |
 //! | `poller` | epoll, one timer, one eventfd |
 //! | `request`, `head`, `chunks`, `response` | bytes to send; where an answer ends (pure) |
@@ -26,6 +27,7 @@
 //! request.
 //! Tests: beside each room, and in `worker/tests`.
 
+mod catch_up;
 mod chunks;
 mod connection;
 mod control;

@@ -10,6 +10,7 @@
 //! still for more than [`MOST_STILL`].
 //! Tests: `worker/tests`.
 
+use super::catch_up::CatchUp;
 use super::exchange::{Exchange, Ready};
 use super::mailbox::{Mailbox, Stop};
 use super::pacer::Pacer;
@@ -63,6 +64,7 @@ pub(super) struct LoadThread {
     control: mpsc::Sender<Message>,
     plan: ThreadPlan,
     pacer: Pacer,
+    catch_up: CatchUp,
     exchange: Exchange,
     /// Intended starts of arrivals that wait for a connection.
     ring: VecDeque<u64>,
@@ -114,6 +116,7 @@ impl LoadThread {
             mailbox,
             control,
             pacer: Pacer::new(&plan),
+            catch_up: CatchUp::default(),
             plan,
             exchange,
             ring,
@@ -236,14 +239,20 @@ impl LoadThread {
             self.on_ready(ready);
         }
         // Many answers at once must not keep a due arrival waiting.
-        if let Some(due) = self.pacer.next_due()
+        if let Some(turn) = self.next_turn()
             && self.stopping_ns.is_none()
         {
             let now = self.setup.now_ns();
-            if due <= now {
+            if turn <= now {
                 self.send_due(now);
             }
         }
+    }
+
+    /// When the next arrival has its turn.
+    #[inline]
+    fn next_turn(&self) -> Option<u64> {
+        self.pacer.next_due().map(|due| self.catch_up.turn(due))
     }
 
     /// Gives a ready connection its next request, or a place among the idle ones.
@@ -291,10 +300,15 @@ impl LoadThread {
         }
     }
 
-    /// Open loop: sends the arrivals that are due.
+    /// Open loop: sends the arrivals whose turn it is.
     fn send_due(&mut self, now: u64) {
         let mut now = now;
         for _ in 0..BURST {
+            let keeps = now.saturating_sub(self.setup.catch_up_ns)..=now;
+            let must_wait = |due: u64| keeps.contains(&due) && self.catch_up.turn(due) > now;
+            if self.pacer.next_due().is_some_and(must_wait) {
+                return;
+            }
             let Some(arrival) = self.pacer.pop(now) else { return };
             let late = now - arrival.due_ns;
             if late > self.setup.catch_up_ns {
@@ -302,6 +316,7 @@ impl LoadThread {
                 continue;
             }
             self.exchange.recorder.turn(arrival.due_ns, late);
+            self.catch_up.sent(arrival.due_ns, self.pacer.next_due().unwrap_or(arrival.due_ns), now);
             self.dispatch(arrival.due_ns, now);
             now = self.setup.now_ns();
         }
@@ -382,8 +397,8 @@ impl LoadThread {
                 if let Some(intended_ns) = self.ring.front() {
                     until = until.min(intended_ns.saturating_add(timeout_ns));
                 }
-                match self.pacer.next_due() {
-                    Some(due) => until = until.min(due.saturating_sub(self.setup.guard_ns)),
+                match self.next_turn() {
+                    Some(turn) => until = until.min(turn.saturating_sub(self.setup.guard_ns)),
                     None if now < schedule.end_ns() => until = until.min(schedule.end_ns()),
                     None => {}
                 }

@@ -25,7 +25,7 @@ impl Nginx {
         // As root it would change to a user that cannot write here.
         let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
         let config = format!(
-            "daemon off; {user} worker_processes 1; pid {at}/pid; error_log {at}/error.log;
+            "daemon off; master_process off; {user} pid {at}/pid; error_log {at}/error.log;
              events {{ worker_connections 1024; }}
              http {{
                log_format plain '$status';

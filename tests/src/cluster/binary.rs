@@ -41,10 +41,12 @@ fn build() -> PathBuf {
     let target = profile.parent().expect("target");
     let cargo = option_env!("CARGO").unwrap_or("cargo");
     let mut command = Command::new(cargo);
-    // The whole workspace: the same features as this test program's, so little is built twice.
-    command.args(["build", "--locked", "--quiet", "--workspace", "--bins", "--target-dir"]).arg(target);
+    command.args(["build", "--locked", "--quiet", "--workspace", "--target-dir"]).arg(target);
     if profile.ends_with("release") {
-        command.arg("--release");
+        command.args(["--release", "--bins"]);
+    } else {
+        // The same features as this test program's, so nothing is built twice.
+        command.arg("--all-targets");
     }
     let status = command.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo");
     assert!(status.success(), "the programs under test cannot be built: {status}");

@@ -8,11 +8,12 @@ use super::procfs::{processor_seconds, resident_mib};
 use anyhow::Context as _;
 use shanty_proto::internal::from_worker::Message;
 use shanty_proto::internal::worker_link_client::WorkerLinkClient;
-use shanty_proto::internal::{FromWorker, Hello, Inventory, WorkerHeartbeat};
+use shanty_proto::internal::{FromWorker, Hello, Inventory, WorkerHeartbeat, to_worker};
 use shanty_proto::v1::Telemetry;
 use shanty_rt::clock;
 use shanty_rt::task::Scope;
 use shanty_tests::cluster::Cluster;
+use shanty_tests::patience::until;
 use std::time::Duration;
 use tokio_stream::StreamExt as _;
 
@@ -37,7 +38,13 @@ pub(crate) async fn run() -> anyhow::Result<()> {
             }
         });
     }
-    cluster.workers_ready(WORKERS).await;
+    let client = cluster.client();
+    until("a thousand workers", Duration::from_secs(60), async || match client.get_cluster().await {
+        Ok(seen) if usize::try_from(seen.workers.unwrap_or(0)).is_ok_and(|n| n == WORKERS) => Ok(()),
+        Ok(seen) => Err(format!("{:?} attached", seen.workers)),
+        Err(status) => Err(status.to_string()),
+    })
+    .await;
     // The attachments themselves are not what is measured.
     tokio::time::sleep(SETTLE).await;
     let pid = master.process.pid();
@@ -93,7 +100,10 @@ async fn attach(number: usize, address: &str) -> anyhow::Result<()> {
                 say.send(from_worker(Message::Heartbeat(heartbeat))).await?;
             }
             heard = incoming.next() => {
-                heard.context("the master ended the stream")?.context("the stream broke")?;
+                let heard = heard.context("the master ended the stream")?.context("the stream broke")?;
+                if matches!(heard.message, Some(to_worker::Message::Announce(_))) {
+                    say.send(from_worker(Message::Inventory(Inventory::default()))).await?;
+                }
             }
         }
     }

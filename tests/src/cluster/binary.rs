@@ -36,8 +36,10 @@ pub fn program(name: &str) -> PathBuf {
 /// Builds all programs with the profile of this test program; answers their folder.
 fn build() -> PathBuf {
     let me = std::env::current_exe().expect("own path");
-    // target/debug/deps/t10_load-0123 → target/debug → target
-    let profile = me.parent().and_then(Path::parent).expect("target/<profile>/deps");
+    // target/debug/deps/t10_load-0123 of a test, target/debug/shanty-bench of a program → target/debug → target
+    let folder = me.parent().expect("target/<profile>");
+    let is_test = folder.file_name().is_some_and(|name| name == "deps");
+    let profile = if is_test { folder.parent().expect("target/<profile>") } else { folder };
     let target = profile.parent().expect("target");
     let cargo = option_env!("CARGO").unwrap_or("cargo");
     let mut command = Command::new(cargo);

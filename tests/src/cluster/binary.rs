@@ -4,7 +4,7 @@
 //! Never: tests a program older than its source (cargo is asked once per test program, unless
 //! `SHANTY_BIN_DIR` says that somebody has just built them, as `tests/run` does).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::LazyLock;
 

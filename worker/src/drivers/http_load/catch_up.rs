@@ -12,7 +12,7 @@
 const KEPT_NS: u64 = 100_000;
 
 /// Nothing is held back for longer than this after it was due. Below what makes a result invalid (10 ms).
-const HOLD_NS: u64 = 5_000_000;
+const HOLD_NS: u64 = 9_000_000;
 
 /// The turns of one thread's arrivals.
 #[derive(Debug, Clone, Copy, Default)]

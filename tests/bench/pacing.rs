@@ -63,6 +63,8 @@ pub(crate) fn run(flags: &Flags) -> anyhow::Result<()> {
 struct Seen {
     near: f64,
     most_in_1_ms: usize,
+    /// Milliseconds, side by side, with more than twice the nominal number and two.
+    crowded_ms: usize,
     worst_second: f64,
     worst_100_ms: f64,
 }
@@ -82,6 +84,12 @@ impl Seen {
             }
             most_in_1_ms = most_in_1_ms.max(last - first + 1);
         }
+        let allowed = (2.0 * (rate / 1000.0).max(1.0) + 2.0).floor();
+        let mut by_ms = std::collections::BTreeMap::new();
+        for at in &stamps {
+            *by_ms.entry(at / MS).or_insert(0_u32) += 1;
+        }
+        let crowded_ms = by_ms.values().filter(|count| f64::from(**count) > allowed).count();
         let worst = |window: u64| {
             let expected = rate * window as f64 / 1e9;
             // Windows lie half a gap before the arrivals' grid, so that none stands on an edge.
@@ -95,14 +103,19 @@ impl Seen {
                 })
                 .fold(0.0, f64::max)
         };
-        Seen { near, most_in_1_ms, worst_second: worst(SECOND), worst_100_ms: worst(100 * MS) }
+        Seen { near, most_in_1_ms, crowded_ms, worst_second: worst(SECOND), worst_100_ms: worst(100 * MS) }
     }
 }
 
 fn show(seen: &Seen, rate: f64) {
     let nominal = (rate / 1000.0).max(1.0);
     println!("  gaps within ±25 % of nominal: {:.1} %", 100.0 * seen.near);
-    println!("  most in 1 ms: {} (nominal {nominal:.0}, bar {:.0})", seen.most_in_1_ms, 2.0 * nominal + 2.0);
+    println!(
+        "  most in 1 ms: {} (nominal {nominal:.0}, bar {:.0}); {} milliseconds over the bar",
+        seen.most_in_1_ms,
+        2.0 * nominal + 2.0,
+        seen.crowded_ms
+    );
     println!(
         "  worst rate error: {:.3} % over a second, {:.3} % over 100 ms",
         100.0 * seen.worst_second,

@@ -196,11 +196,15 @@ async fn masters_follow_each_other_while_etcd_members_die() {
     let known = second.leadership.wait_for(|now| now.leader.is_some());
     tokio::time::timeout(PATIENCE, known).await.unwrap().unwrap();
 
-    // One member hangs, then another dies: the leader renews elsewhere and stays.
-    cluster.pause(0);
+    // One member hangs, then another dies: the leader renews elsewhere and stays. The one that hangs is a
+    // follower: an etcd leader that was paused revokes all leases when it wakes, before 3.4.31 and 3.5.13
+    // (Debian 12 has 3.4.23), and then a new term is right.
+    let raft_leader = until("etcd has a leader", PATIENCE, async || cluster.raft_leader().ok_or("none")).await;
+    let follower = (raft_leader + 1) % 3;
+    cluster.pause(follower);
     tokio::time::sleep(Duration::from_secs(6)).await;
     assert_eq!(*first.shown.borrow(), (1, true));
-    cluster.resume(0);
+    cluster.resume(follower);
     let leader = until("etcd has a leader", PATIENCE, async || cluster.raft_leader().ok_or("none")).await;
     cluster.kill(leader);
     tokio::time::sleep(Duration::from_secs(6)).await;

@@ -199,7 +199,8 @@ async fn masters_follow_each_other_while_etcd_members_die() {
     // One member hangs, then another dies: the leader renews elsewhere and stays. The one that hangs is a
     // follower: an etcd leader that was paused revokes all leases when it wakes, before 3.4.31 and 3.5.13
     // (Debian 12 has 3.4.23), and then a new term is right.
-    let raft_leader = until("etcd has a leader", PATIENCE, async || cluster.raft_leader().ok_or("none")).await;
+    let raft_leader =
+        until("etcd has a leader", PATIENCE, async || cluster.raft_leader().ok_or("none")).await;
     let follower = (raft_leader + 1) % 3;
     cluster.pause(follower);
     tokio::time::sleep(Duration::from_secs(6)).await;

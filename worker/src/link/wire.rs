@@ -170,7 +170,7 @@ pub(super) fn hello(face: &Face, max_epoch: Epoch, telemetry: &Telemetry) -> pb:
         slots: face.slots,
         labels: face.labels.clone().into_iter().collect(),
         max_rate: face.max_rate,
-        telemetry: Some(figures(telemetry)),
+        telemetry: Some(shanty_rt::wire::telemetry::encode(telemetry)),
     }))
 }
 
@@ -179,29 +179,9 @@ pub(super) fn heartbeat(sequence: u64, unix_ns: i64, telemetry: &Telemetry, atte
     wrap(from_worker::Message::Heartbeat(pb::WorkerHeartbeat {
         sequence,
         unix_ns,
-        telemetry: Some(figures(telemetry)),
+        telemetry: Some(shanty_rt::wire::telemetry::encode(telemetry)),
         attempts,
     }))
-}
-
-fn figures(telemetry: &Telemetry) -> shanty_proto::v1::Telemetry {
-    let Telemetry {
-        cores,
-        cpu_percent,
-        memory_used_bytes,
-        memory_total_bytes,
-        process_memory_bytes,
-        lateness_p99_ms,
-    } = *telemetry;
-    let bytes = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-    shanty_proto::v1::Telemetry {
-        cores,
-        cpu_percent,
-        memory_used_bytes: bytes(memory_used_bytes),
-        memory_total_bytes: bytes(memory_total_bytes),
-        process_memory_bytes: bytes(process_memory_bytes),
-        lateness_p99_ms,
-    }
 }
 
 /// What the executor says, as a message.

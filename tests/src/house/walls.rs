@@ -13,7 +13,7 @@ struct Wall {
     instead: &'static str,
 }
 
-const WALLS: [Wall; 5] = [
+const WALLS: [Wall; 7] = [
     Wall {
         word: "shanty_proto",
         rooms: &[
@@ -29,7 +29,13 @@ const WALLS: [Wall; 5] = [
         ],
         instead: "proto types stop at the doors; use shanty_model",
     },
-    Wall { word: "sqlx", rooms: &["master/src/store/"], instead: "ask the store" },
+    Wall {
+        word: "sqlx",
+        rooms: &["master/src/store/", "worker/sync/src/db/"],
+        instead: "ask the store, or the seam of worker/sync/src/db",
+    },
+    Wall { word: "mysql_async", rooms: &["worker/sync/src/db/mysql/"], instead: "use shanty_sync::db" },
+    Wall { word: "rusqlite", rooms: &["worker/sync/src/db/sqlite/"], instead: "use shanty_sync::db" },
     Wall {
         word: "etcd_client",
         rooms: &["common/rt/src/coord/etcd", "proto/examples/"],

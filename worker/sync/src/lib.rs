@@ -6,9 +6,11 @@
 //!
 //! | room | holds |
 //! |---|---|
+//! | [`connection`] | databases by the names that workers' configurations give them |
 //! | [`db`] | the seam to the engines: SQL makers and connections |
 //! | [`schema`] | tables and kinds of values in words that all engines share |
 #![warn(missing_docs)]
 
+pub mod connection;
 pub mod db;
 pub mod schema;

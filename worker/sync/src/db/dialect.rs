@@ -135,6 +135,11 @@ pub trait Dialect: Send + Sync + fmt::Debug {
     /// Statements that set counters (sequences, AUTO_INCREMENT) past the largest value and refresh statistics.
     fn after_load(&self, table: &Table) -> Vec<String>;
 
+    /// A statement that deletes all rows of a table.
+    fn clear(&self, table: &TableName) -> String {
+        format!("TRUNCATE TABLE {}", self.table(table))
+    }
+
     /// The encoder of rows with these target columns.
     fn encoder(&self, columns: &[Column]) -> Box<dyn RowEncoder>;
 

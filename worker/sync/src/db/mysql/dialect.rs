@@ -48,7 +48,7 @@ impl Dialect for MysqlDialect {
     }
 
     fn select(&self, query: &SelectParts<'_>) -> String {
-        let mut sql = format!("SELECT {} FROM {}", query.exprs.join(", "), self.table(query.table));
+        let mut sql = format!("SELECT {} FROM {}", query.columns(), self.table(query.table));
         if query.keyset {
             sql.push_str(" FORCE INDEX (PRIMARY)");
         }

@@ -85,7 +85,7 @@ impl Dialect for Postgres {
     }
 
     fn select(&self, query: &SelectParts<'_>) -> String {
-        let mut sql = format!("SELECT {} FROM {}", query.exprs.join(", "), self.table(query.table));
+        let mut sql = format!("SELECT {} FROM {}", query.columns(), self.table(query.table));
         if !query.filters.is_empty() {
             sql.push_str(" WHERE ");
             sql.push_str(&query.filters.join(" AND "));

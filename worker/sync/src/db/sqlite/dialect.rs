@@ -175,7 +175,7 @@ impl Dialect for Sqlite {
     }
 
     fn select(&self, query: &SelectParts<'_>) -> String {
-        let mut sql = format!("SELECT {} FROM {}", query.exprs.join(", "), table_name(query.table));
+        let mut sql = format!("SELECT {} FROM {}", query.columns(), table_name(query.table));
         if !query.filters.is_empty() {
             sql.push_str(" WHERE ");
             sql.push_str(&query.filters.join(" AND "));
@@ -197,6 +197,10 @@ impl Dialect for Sqlite {
             }
         }
         sql
+    }
+
+    fn clear(&self, table: &TableName) -> String {
+        format!("DELETE FROM {}", table_name(table))
     }
 
     fn column_type(&self, kind: &Kind) -> Result<String, String> {

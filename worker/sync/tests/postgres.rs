@@ -5,6 +5,19 @@
 #[path = "support/postgres_server.rs"]
 mod server;
 
+#[path = "postgres/catalog.rs"]
+mod catalog;
+#[path = "postgres/facts.rs"]
+mod facts;
+#[path = "postgres/kinds.rs"]
+mod kinds;
+#[path = "postgres/replacing.rs"]
+mod replacing;
+#[path = "postgres/speed.rs"]
+mod speed;
+#[path = "postgres/trouble.rs"]
+mod trouble;
+
 use server::Server;
 use shanty_sync::db::{
     Class, Connection, DbError, Endpoint, Load, OnDuplicate, RowSink, Rows, Select, SelectParts, open,
@@ -203,13 +216,11 @@ fn transactions_hold_and_errors_leave_the_session_usable() {
         assert_eq!(other.execute("UPDATE t SET v = v").await.unwrap(), 1);
 
         // Inside a COPY, before one, and where the server answers in a second word.
-        for (rows, class) in
-            [(&[&["2", "long"]][..], Class::Row), (&[&["1", "a"]], Class::Row), (&[&["x", "a"]], Class::Row)]
-        {
-            let payload = encoded(one.as_ref(), &table.columns, &cells(rows));
+        for row in [["2", "long"], ["1", "a"], ["x", "a"]] {
+            let payload = encoded(one.as_ref(), &table.columns, &cells(&[&row]));
             one.begin().await.unwrap();
             let error = one.load(&plan, Rows::Encoded(&payload), 1).await.unwrap_err();
-            assert_eq!(error.class, class, "{error}");
+            assert_eq!(error.class, Class::Row, "{error}");
             assert!(one.execute("SELECT 1").await.is_err());
             assert!(one.commit(false).await.is_err());
             assert_eq!(one.query("SELECT count(*) FROM t").await.unwrap(), [[Some("1".to_owned())]]);

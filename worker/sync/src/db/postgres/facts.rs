@@ -170,7 +170,8 @@ pub(super) async fn safe_upper(
              AND NOT (application_name = '{READER}' AND usename = current_user)) \
              SELECT (to_timestamp(({cut}) - {unit}) AT TIME ZONE 'UTC'){shown}::text, pg_is_in_recovery(), \
              pg_has_role(current_user, 'pg_read_all_stats', 'USAGE'), \
-             EXISTS (SELECT FROM open WHERE usename <> current_user) \
+             EXISTS (SELECT FROM open WHERE usename <> current_user), \
+             EXISTS (SELECT FROM pg_prepared_xacts WHERE database = current_database()) \
              FROM (SELECT extract(epoch FROM least(clock_timestamp() - interval '100 milliseconds', \
              (SELECT min(xact_start) FROM open), \
              (SELECT min(prepared) FROM pg_prepared_xacts WHERE database = current_database()), \
@@ -189,6 +190,12 @@ pub(super) async fn safe_upper(
     if at(2) != "t" && at(3) == "t" {
         words.push(
             "transactions of other accounts are not seen: GRANT pg_read_all_stats to this account".to_owned(),
+        );
+    }
+    if at(4) == "t" {
+        words.push(
+            "prepared transactions are open: when they began is not known, only when they were prepared"
+                .to_owned(),
         );
     }
     if !matches!(column.kind, Kind::Timestamp { .. }) {

@@ -160,15 +160,15 @@ fn a_table_goes_through_both_lanes() {
         let mut writer = connect(&url, false).await;
         writer
             .execute(
-                "CREATE TABLE a (id bigint PRIMARY KEY, b boolean, t text, y bytea, z timestamptz, c char(4));
-                 INSERT INTO a VALUES (1, true, E'tab\\tline\\n\\\\. \\\\N', '\\x00ff5c', '2024-01-02 03:04:05.6+02', 'x'),
+                "CREATE TABLE a1 (id bigint PRIMARY KEY, b boolean, t text, y bytea, z timestamptz, c char(4));
+                 INSERT INTO a1 VALUES (1, true, E'tab\\tline\\n\\\\. \\\\N', '\\x00ff5c', '2024-01-02 03:04:05.6+02', 'x'),
                  (2, false, '', '', '0044-03-15 00:00:00+00 BC', ''), (3, NULL, NULL, NULL, NULL, NULL),
                  (4, true, '\u{1f980}', '\\x41', 'infinity', 'abcd')",
             )
             .await
             .unwrap();
         let mut reader = connect(&url, true).await;
-        let source = described(&mut reader, "a").await;
+        let source = described(&mut reader, "a1").await;
         let text = read(&mut reader, &source, false).await;
         let first = &text.rows[0];
         assert_eq!(first[1].as_deref(), Some(&b"1"[..]));
@@ -179,16 +179,16 @@ fn a_table_goes_through_both_lanes() {
         assert_eq!(text.rows[1][4].as_deref(), Some(&b"0044-03-15 00:00:00 BC"[..]));
         assert_eq!(text.rows[2][1..], [None, None, None, None, None]);
 
-        writer.execute("CREATE TABLE b (LIKE a INCLUDING ALL)").await.unwrap();
-        let target = described(&mut writer, "b").await;
+        writer.execute("CREATE TABLE b1 (LIKE a1 INCLUDING ALL)").await.unwrap();
+        let target = described(&mut writer, "b1").await;
         let payload = encoded(writer.as_ref(), &target.columns, &text.rows);
         load(&mut writer, &load_of(&target, OnDuplicate::Fail), Rows::Encoded(&payload), 4).await.unwrap();
-        let same = "SELECT count(*) FROM a JOIN b USING (id) WHERE a IS NOT DISTINCT FROM b";
+        let same = "SELECT count(*) FROM a1 JOIN b1 USING (id) WHERE a1 IS NOT DISTINCT FROM b1";
         assert_eq!(writer.query(same).await.unwrap(), [[Some("4".to_owned())]]);
 
         let raw = read(&mut reader, &source, true).await;
         assert_eq!((raw.raw.len(), raw.rows.len()), (4, 0));
-        writer.execute("TRUNCATE b").await.unwrap();
+        writer.execute("TRUNCATE b1").await.unwrap();
         let payload = raw.raw.concat();
         load(&mut writer, &load_of(&target, OnDuplicate::Fail), Rows::Raw(&payload), 4).await.unwrap();
         assert_eq!(writer.query(same).await.unwrap(), [[Some("4".to_owned())]]);

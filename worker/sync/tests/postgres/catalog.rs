@@ -14,7 +14,7 @@ fn a_table_is_described_as_it_is() {
              CHECK (b > 0), PRIMARY KEY (a, b));
              ALTER TABLE t DROP COLUMN d, ADD COLUMN d int DEFAULT 5;
              CREATE INDEX by_d ON t (d DESC, b); CREATE UNIQUE INDEX by_p ON t (p);
-             CREATE INDEX by_lower ON t (lower(a)); CREATE INDEX some ON t (d) WHERE d > 1; CREATE INDEX h ON t USING hash (d);
+             CREATE INDEX by_lower ON t (lower(a)); CREATE INDEX few ON t (d) WHERE d > 1; CREATE INDEX h ON t USING hash (d);
              CREATE TABLE child (a text, b int, FOREIGN KEY (a, b) REFERENCES t ON UPDATE CASCADE);
              CREATE VIEW v AS SELECT * FROM t;
              CREATE RULE r AS ON DELETE TO t DO INSTEAD NOTHING;
@@ -46,7 +46,7 @@ fn a_table_is_described_as_it_is() {
             Index { name: "by_p".to_owned(), columns: vec![part("p", false)], unique: true },
         ];
         assert_eq!(table.indexes, expected);
-        for words in ["by_lower", "index some", "index h", "CHECK", "FOREIGN KEY (p)"] {
+        for words in ["by_lower", "index few", "index h", "CHECK", "FOREIGN KEY (p)"] {
             assert!(table.left_out.iter().any(|left| left.contains(words)), "{words}: {:?}", table.left_out);
         }
         for words in ["foreign key", "rule r", "row security"] {

@@ -166,12 +166,14 @@ fn rows_that_a_trigger_keeps_out_are_missed() {
     with_database(|url| async move {
         let mut it = connect(&url, false).await;
         it.execute("CREATE TABLE t (id int PRIMARY KEY, v text);
-                    CREATE FUNCTION none() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
-                    CREATE TRIGGER none BEFORE INSERT ON t FOR EACH ROW WHEN (NEW.id = 2) EXECUTE FUNCTION none()").await.unwrap();
+                    CREATE FUNCTION nobody() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+                    CREATE TRIGGER keeps BEFORE INSERT ON t FOR EACH ROW WHEN (NEW.id = 2) EXECUTE FUNCTION nobody()").await.unwrap();
         let error = put(&mut it, "t", 2, OnDuplicate::Fail, &[&["1", "a"], &["2", "b"]]).await.unwrap_err();
         assert_eq!(error.class, Class::Row);
         assert!(error.message.contains("1 of 2"), "{error}");
+        let error = put(&mut it, "t", 2, by_id(None), &[&["1", "a"], &["2", "b"]]).await.unwrap_err();
+        assert_eq!(error.class, Class::Row);
         assert!(rows_of(&mut it, "t").await.is_empty());
-        assert!(described(&mut it, "t").await.hindrances[0].starts_with("trigger none"));
+        assert!(described(&mut it, "t").await.hindrances[0].starts_with("trigger keeps"));
     });
 }

@@ -58,12 +58,14 @@ impl Dialect for Postgres {
 
     fn key_select(&self, column: &Column) -> String {
         let name = ident(&column.name);
-        match column.kind {
+        let value = match column.kind {
             Kind::Bytes { .. } | Kind::Binary { .. } => format!("encode({name}, 'hex')"),
             Kind::Timestamp { .. } => format!("({name} AT TIME ZONE 'UTC')::text"),
             Kind::Bool => format!("{name}::integer::text"),
             _ => format!("{name}::text"),
-        }
+        };
+        // A result named like the column would be what ORDER BY means by that name: an order of texts.
+        format!("({value} || '')")
     }
 
     fn compare(&self, key: &[(String, String)], comparison: Comparison) -> String {
@@ -248,6 +250,14 @@ mod tests {
         );
         parts = SelectParts { filters: &[], order: &[], limit: None, offset: 0, ..parts };
         assert_eq!(Postgres.select(&parts), "SELECT \"a\" FROM \"t\"");
+    }
+
+    #[test]
+    fn a_key_that_is_shown_is_not_what_order_by_means() {
+        let id = column("id", "integer", Kind::Int { bits: 32, unsigned: false });
+        assert_eq!(Postgres.key_select(&id), "(\"id\"::text || '')");
+        let bytes = column("y", "bytea", Kind::Bytes { limit: None });
+        assert_eq!(Postgres.key_select(&bytes), "(encode(\"y\", 'hex') || '')");
     }
 
     #[test]

@@ -67,7 +67,8 @@ impl TextEncoder {
         };
         let cell = |column: &Column| Cell {
             form: form(&column.kind),
-            spoils_null: !column.nullable && (column.auto || matches!(column.kind, Kind::Timestamp { .. })),
+            spoils_null: !column.nullable
+                && (column.auto || matches!(column.kind, Kind::Timestamp { .. })),
         };
         TextEncoder { cells: columns.iter().map(cell).collect() }
     }

@@ -45,14 +45,16 @@ pub(super) async fn fill(
     if written == count {
         Ok(())
     } else {
-        Err(DbError::new(
-            Class::Row,
-            format!("{count} rows were handed over for {table} and {written} written"),
-        ))
+        Err(DbError::new(Class::Row, format!("{count} rows were handed over for {table} and {written} written")))
     }
 }
 
-async fn infile(session: &mut Session, table: &str, columns: &[Column], rows: &[u8]) -> Result<u64, DbError> {
+async fn infile(
+    session: &mut Session,
+    table: &str,
+    columns: &[Column],
+    rows: &[u8],
+) -> Result<u64, DbError> {
     let rows = Bytes::copy_from_slice(rows);
     let chunks = (0..rows.len()).step_by(CHUNK);
     let chunks: Vec<_> =

@@ -33,10 +33,7 @@ pub(super) async fn replace(
     count: u64,
 ) -> Result<(), DbError> {
     if key.is_empty() {
-        return Err(DbError::new(
-            Class::Other,
-            format!("{}: rows cannot be replaced without a key", load.table),
-        ));
+        return Err(DbError::new(Class::Other, format!("{}: rows cannot be replaced without a key", load.table)));
     }
     let table = DIALECT.table(&load.table);
     let stage_name = TableName {
@@ -140,8 +137,7 @@ impl Others {
         }
         // An index over the same columns finds the same rows.
         let is_key = |columns: &[String]| {
-            columns.len() == key.len()
-                && columns.iter().all(|column| key.iter().any(|key| key.eq_ignore_ascii_case(column)))
+            columns.len() == key.len() && columns.iter().all(|column| key.iter().any(|key| key.eq_ignore_ascii_case(column)))
         };
         let has_unique = by_name.iter().any(|(_, columns)| !is_key(columns));
         if !by_name.iter().any(|(_, columns)| is_key(columns)) {

@@ -142,11 +142,11 @@ mod tests {
         };
         assert_eq!(
             DIALECT.select(&parts),
-            "SELECT `a`, `b` FROM `s`.`t` FORCE INDEX (PRIMARY) WHERE (x > 1) AND (y) \
+            "SELECT `a` AS shanty_0, `b` AS shanty_1 FROM `s`.`t` FORCE INDEX (PRIMARY) WHERE (x > 1) AND (y) \
              ORDER BY `a` DESC, `b` DESC LIMIT 5 OFFSET 2"
         );
         parts = SelectParts { filters: &[], order: &[], limit: None, offset: 0, keyset: false, ..parts };
-        assert_eq!(DIALECT.select(&parts), "SELECT `a`, `b` FROM `s`.`t`");
+        assert_eq!(DIALECT.select(&parts), "SELECT `a` AS shanty_0, `b` AS shanty_1 FROM `s`.`t`");
     }
 
     #[test]

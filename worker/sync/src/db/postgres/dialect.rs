@@ -246,10 +246,10 @@ mod tests {
         };
         assert_eq!(
             Postgres.select(&parts),
-            "SELECT \"a\" FROM \"t\" WHERE x AND y ORDER BY \"a\" DESC LIMIT 5 OFFSET 7"
+            "SELECT \"a\" AS shanty_0 FROM \"t\" WHERE x AND y ORDER BY \"a\" DESC LIMIT 5 OFFSET 7"
         );
         parts = SelectParts { filters: &[], order: &[], limit: None, offset: 0, ..parts };
-        assert_eq!(Postgres.select(&parts), "SELECT \"a\" FROM \"t\"");
+        assert_eq!(Postgres.select(&parts), "SELECT \"a\" AS shanty_0 FROM \"t\"");
     }
 
     #[test]

@@ -359,9 +359,9 @@ mod tests {
         };
         assert_eq!(
             Sqlite.select(&parts),
-            "SELECT a, b FROM \"t\" WHERE (x) AND (y) ORDER BY a DESC, b DESC LIMIT 5 OFFSET 2"
+            "SELECT a AS shanty_0, b AS shanty_1 FROM \"t\" WHERE (x) AND (y) ORDER BY a DESC, b DESC LIMIT 5 OFFSET 2"
         );
         let parts = SelectParts { filters: &[], order: &[], limit: None, offset: 3, ..parts };
-        assert_eq!(Sqlite.select(&parts), "SELECT a, b FROM \"t\" LIMIT -1 OFFSET 3");
+        assert_eq!(Sqlite.select(&parts), "SELECT a AS shanty_0, b AS shanty_1 FROM \"t\" LIMIT -1 OFFSET 3");
     }
 }

@@ -163,6 +163,8 @@ async fn hashes(
 }
 
 async fn ask(db: &mut dyn Connection, table: &Table, exprs: &[String]) -> Vec<Vec<Option<String>>> {
-    let sql = format!("SELECT {} FROM {} ORDER BY id", exprs.join(", "), db.dialect().table(&table.name));
+    // By the column of the table: some servers would take one of the answer that has the same name.
+    let sql =
+        format!("SELECT {} FROM {} AS it ORDER BY it.id", exprs.join(", "), db.dialect().table(&table.name));
     db.query(&sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"))
 }

@@ -4,17 +4,15 @@
 //! Tests: below; the process in the tests crate.
 
 use crate::config::Config;
-use crate::drivers::http_load::HttpLoadDriver;
+use crate::drivers;
 use crate::serve::serve_under;
 use anyhow::Context as _;
 use serde_json::Value;
 use shanty_rt::config::{Loaded, Loader};
-use shanty_rt::driver::{Erased, ErasedDriver};
 use shanty_rt::systemd::Systemd;
 use shanty_rt::{daemon, telemetry};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 /// Runs a worker: it attaches to the masters and does the work that the leader gives it.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -101,8 +99,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let mut config = loaded.value;
     config.data_dir = daemon::data_folder(config.data_dir, origin);
     telemetry::init(&config.log);
-    let driver = HttpLoadDriver::new(config.load.options());
-    let drivers: Vec<Arc<dyn ErasedDriver>> = vec![Arc::new(Erased::new(driver))];
+    let drivers = drivers::of(&config);
 
     daemon::until_signal(async |stop| {
         serve_under(config, drivers, stop, || {}, Systemd::of_this_process()).await.context("run the worker")

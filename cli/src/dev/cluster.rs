@@ -6,10 +6,8 @@
 
 use super::Args;
 use crate::error::Error;
-use shanty_rt::driver::{Erased, ErasedDriver};
 use shanty_rt::task::Scope;
 use shanty_sync::connection::Settings;
-use shanty_worker::drivers::http_load::HttpLoadDriver;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -133,8 +131,7 @@ impl Worker {
             connections: self.connections,
             ..worker_config(&self.name, &self.folder, address, self.etcd)
         };
-        let driver = HttpLoadDriver::new(config.load.options());
-        let drivers: Vec<Arc<dyn ErasedDriver>> = vec![Arc::new(Erased::new(driver))];
+        let drivers = shanty_worker::drivers::of(&config);
         if let Err(error) = shanty_worker::serve(config, drivers, self.stop, || ()).await {
             let what = format!("worker {}: {error}", self.name);
             let _nobody_waits =

@@ -135,6 +135,11 @@ pub trait Dialect: Send + Sync + fmt::Debug {
     /// Statements that set counters (sequences, AUTO_INCREMENT) past the largest value and refresh statistics.
     fn after_load(&self, table: &Table) -> Vec<String>;
 
+    /// A statement that deletes all rows of a table.
+    fn clear(&self, table: &TableName) -> String {
+        format!("TRUNCATE TABLE {}", self.table(table))
+    }
+
     /// The encoder of rows with these target columns.
     fn encoder(&self, columns: &[Column]) -> Box<dyn RowEncoder>;
 
@@ -192,6 +197,17 @@ pub struct SelectParts<'a> {
     pub offset: u64,
     /// Whether it is a page of the primary key and must be read by it.
     pub keyset: bool,
+}
+
+impl SelectParts<'_> {
+    /// The expressions, each under a name of its own: an ORDER BY means the table's columns and never a result that
+    /// happens to be called like one (`"id"::text` would be called `id`, and order by text).
+    #[must_use]
+    pub fn columns(&self) -> String {
+        let named: Vec<String> =
+            self.exprs.iter().enumerate().map(|(i, expr)| format!("{expr} AS shanty_{i}")).collect();
+        named.join(", ")
+    }
 }
 
 /// Types of the columns in which the state of a sync is kept.

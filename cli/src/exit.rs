@@ -65,7 +65,7 @@ impl Exit {
 fn breaks_threshold(report: Option<&v1::Report>) -> bool {
     match report.and_then(|r| r.kind.as_ref()) {
         Some(v1::report::Kind::HttpLoad(load)) => load.thresholds.iter().any(|t| !t.holds),
-        None => false,
+        Some(v1::report::Kind::DbSync(_)) | None => false,
     }
 }
 

@@ -159,6 +159,7 @@ mod tests {
         let line = Line::try_parse_from([&["x"], words].concat()).unwrap();
         match line.spec.spec().unwrap().kind.unwrap() {
             v1::job_spec::Kind::HttpLoad(load) => load,
+            v1::job_spec::Kind::DbSync(_) => panic!("another kind"),
         }
     }
 

@@ -19,6 +19,7 @@ const WIDTH: usize = 100;
 pub(crate) fn render(report: &v1::Report, run: Option<&v1::Run>, paint: Paint) -> String {
     match &report.kind {
         Some(v1::report::Kind::HttpLoad(load)) => http_load(report, load, run, paint),
+        Some(v1::report::Kind::DbSync(sync)) => format!("{}: {} rows", bare(&report.run), sync.rows),
         None => format!("{}: no figures yet", bare(&report.run)),
     }
 }

@@ -98,18 +98,21 @@ fn moment(expr: &str, digits: u8, other: &Kind) -> String {
     )
 }
 
-/// See [`Dialect::row_hash`](crate::db::Dialect::row_hash).
-pub(super) fn row(texts: &[String], same_engine: bool) -> String {
+/// See [`Dialect::row_hash`](crate::db::Dialect::row_hash). The hash of equal engines is made of the bytes as the
+/// server keeps them: both databases must have the same encoding.
+pub(super) fn row(texts: &[String], same_engine: bool, is_utf8: bool) -> String {
     if texts.is_empty() {
         return "0::bigint".to_owned();
     }
-    let parts: Vec<String> =
-        texts.iter().map(|text| format!("coalesce(octet_length({text}) || ':' || ({text}), 'N')")).collect();
-    let whole = parts.join(" || ");
+    let bytes = |text: &str| {
+        if is_utf8 || same_engine { text.to_owned() } else { format!("convert_to({text}, 'UTF8')") }
+    };
+    let part = |text: &String| format!("coalesce(octet_length({}) || ':' || ({text}), 'N')", bytes(text));
+    let whole = texts.iter().map(part).collect::<Vec<_>>().join(" || ");
     if same_engine {
         // Texts of different collations have none together, and this function asks for one.
         format!("(hashtextextended(({whole}) COLLATE \"C\", 0) & 1152921504606846975)")
     } else {
-        format!("('x0' || left(md5({whole}), 15))::bit(64)::bigint")
+        format!("('x0' || left(md5({}), 15))::bit(64)::bigint", bytes(&whole))
     }
 }

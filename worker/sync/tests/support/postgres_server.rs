@@ -147,7 +147,7 @@ impl Drop for Server {
 fn keep(mut command: Command, stopped: &Receiver<()>) {
     let mut child: Child = command.spawn().unwrap();
     // An error means that the other end is dropped: that is the sign.
-    drop(stopped.recv());
+    let _dropped = stopped.recv();
     drop(child.kill());
     drop(child.wait());
 }

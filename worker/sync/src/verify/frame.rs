@@ -173,10 +173,12 @@ impl End {
         let mut sql = match self.dialect.engine() {
             // Its sums have 64 bits and fail beyond. The limit keeps it from making the hash anew for each half.
             Engine::Sqlite => {
-                let inner = [format!("{group} AS g"), format!("{} AS h", self.hash)];
+                let inner = [group, self.hash.clone()];
                 let rows = self.select(&inner, &[], Some(u64::MAX >> 1));
                 let group = if groups > 1 { "g" } else { "0" };
-                format!("SELECT {group}, COUNT(*), SUM(h >> 30), SUM(h & 1073741823) FROM ({rows}) AS q")
+                format!(
+                    "WITH q(g, h) AS ({rows}) SELECT {group}, COUNT(*), SUM(h >> 30), SUM(h & 1073741823) FROM q"
+                )
             }
             Engine::Mysql | Engine::Postgres => {
                 self.select(&[group, "COUNT(*)".to_owned(), format!("SUM({})", self.hash)], &[], None)

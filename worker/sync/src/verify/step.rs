@@ -11,6 +11,7 @@ use super::kept::Kept;
 use super::repair;
 use super::unlike::{Faults, Unlike};
 use crate::control::{Held, Position};
+use crate::db::Connection;
 use crate::error::{Doing, SyncError};
 use crate::plan::{Piece, TablePlan};
 use crate::work::Work;
@@ -36,6 +37,7 @@ pub async fn verify(work: &Work<'_>, table: u32, part: Option<u32>) -> Result<()
         return report(work, &held, kept).await;
     }
     let plan = work.control.table(target.as_mut(), table).await?;
+    let plan = described(target.as_mut(), plan).await?;
     let piece = match part {
         Some(part) => Some(work.control.piece(target.as_mut(), Step::Copy { table, part }).await?),
         None => None,
@@ -53,6 +55,22 @@ pub async fn verify(work: &Work<'_>, table: u32, part: Option<u32>) -> Result<()
     };
     let Comparison { ends, held, kept, .. } = comparison;
     finish(ends, held, Kept { result: Some(result), ..kept }).await
+}
+
+/// The plan with the target's columns as they are: of a table that the run made, it knows no native types.
+async fn described(target: &mut dyn Connection, mut plan: TablePlan) -> Result<TablePlan, SyncError> {
+    let name = plan.target.name.clone();
+    let there = target.describe(&name).await.doing(&format!("describing {name} in the target"))?;
+    let there = there.ok_or_else(|| {
+        SyncError::permanent(format!("target.table: {name} is gone since it was copied; copy it again"))
+    })?;
+    for pair in plan.columns.iter_mut().chain(&mut plan.key) {
+        pair.target = there.column(&pair.target.name).cloned().ok_or_else(|| {
+            let column = &pair.target.name;
+            SyncError::permanent(format!("columns: `{column}` of {name} is gone since it was copied; copy it again"))
+        })?;
+    }
+    Ok(plan)
 }
 
 /// Keeps the result and tells it.
@@ -89,8 +107,12 @@ pub(super) struct Comparison<'a> {
 
 impl Comparison<'_> {
     fn frame(&self, how: How) -> Result<Frame, SyncError> {
+        self.frame_of(self.piece.as_ref(), how)
+    }
+
+    fn frame_of(&self, piece: Option<&Piece>, how: How) -> Result<Frame, SyncError> {
         let ends = (self.ends.source.dialect(), self.ends.target.dialect());
-        Frame::new(&self.plan, ends, self.piece.as_ref(), how, self.ends.work.spec().on_lossy)
+        Frame::new(&self.plan, ends, piece, how, self.ends.work.spec().on_lossy)
     }
 
     fn put_aside(&self) -> u64 {
@@ -182,12 +204,12 @@ impl Comparison<'_> {
         let found = overview(&mut self.ends, &servers).await?;
         self.progress(found.source_rows, found.target_rows).await?;
         let repairs = self.level == Verify::Repair && servers.is_keyed();
-        if repairs && self.whole {
-            repair::guard(
-                &self.plan,
-                found.target_rows,
-                found.target_rows.saturating_sub(found.source_rows),
-            )?;
+        let fewer = found.target_rows.saturating_sub(found.source_rows);
+        if repairs && self.whole && fewer > found.target_rows / 2 {
+            // A piece may be small; it is the table that must not be emptied.
+            let whole = self.frame_of(None, How::Servers)?;
+            let (source, target) = self.ends.counts(&whole).await?;
+            repair::guard(&self.plan, target, target.saturating_sub(source))?;
         }
         let rejected: HashSet<String> = self.rejected.iter().cloned().collect();
         let nameless = if servers.is_keyed() { 0 } else { self.put_aside() };

@@ -10,7 +10,7 @@ use shanty_model::kind::{Change, Report};
 use shanty_model::state::{RunState, ShardState};
 use std::collections::{BTreeSet, VecDeque};
 
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 100;
 const WILD_STEPS: u32 = 500;
 const CALM_STEPS: u32 = 6000;
 const WORKERS: [&str; 4] = ["w1", "w2", "w3", "w4"];

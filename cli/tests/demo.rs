@@ -73,6 +73,24 @@ async fn the_demo_shows_it_all_within_20_seconds_and_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn the_demo_of_a_sync_loses_no_row_with_a_worker_and_leaves_nothing() {
+    let began = Instant::now();
+    let ran = shanty(&["demo", "--kind", "sync"], "").await;
+    let took = began.elapsed();
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(took < Duration::from_secs(25), "took {took:?}");
+    for part in ["kill -9 ", " goes on with ", "240,000 orders, 60,000 visits; none missing", "\"db_sync\""] {
+        assert!(ran.err.contains(part), "{part} is missing in\n{}", ran.err);
+    }
+    for part in ["✓ SUCCEEDED", "EQUAL", "300,000 rows", "orders", "visits", "checksum", "w1"] {
+        assert!(ran.out.contains(part), "{part} is missing in\n{}", ran.out);
+    }
+    let folder = folder_in(&ran.err);
+    assert!(!folder.exists(), "{} is left", folder.display());
+    assert_eq!(processes_of(&folder), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn ctrl_c_ends_the_demo_and_everything_in_it() {
     let mut child = command(&["demo"]).spawn().unwrap();
     let err = until(&mut child, "RUNNING").await;

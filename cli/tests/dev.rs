@@ -5,49 +5,15 @@ mod support;
 
 use std::process::Stdio;
 use std::time::Duration;
+use support::dev::dev;
 use support::{command, shanty, signal};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, ChildStdout};
-
-/// A process that says an address in its first line, and what follows.
-struct Running {
-    child: Child,
-    addr: String,
-    _out: BufReader<ChildStdout>,
-}
-
-async fn dev(folder: &std::path::Path, workers: &str) -> Running {
-    let data = folder.display().to_string();
-    let mut child = command(&["dev", "--listen", "127.0.0.1:0", "--workers", workers, "--data", &data])
-        .stderr(Stdio::inherit())
-        .spawn()
-        .unwrap();
-    let mut out = BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    let first = tokio::time::timeout(Duration::from_secs(30), out.read_line(&mut line));
-    first.await.expect("a banner within 30 s").unwrap();
-    let addr = line.split_whitespace().find(|word| word.starts_with("127.0.0.1:")).expect("an address");
-    Running { addr: addr.to_owned(), child, _out: out }
-}
-
-impl Running {
-    async fn shanty(&self, words: &[&str]) -> support::Ran {
-        shanty(&[&["--addr", &self.addr], words].concat(), "").await
-    }
-
-    async fn interrupt(mut self) -> Option<i32> {
-        signal(&self.child, rustix::process::Signal::INT);
-        let ended = tokio::time::timeout(Duration::from_secs(20), self.child.wait());
-        ended.await.expect("it ends within 20 s").unwrap().code()
-    }
-}
 
 #[tokio::test]
 async fn a_cluster_in_one_command_runs_a_load_test_and_finds_it_again() {
     let folder = tempfile::tempdir().unwrap();
     let target = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let mut server = command(&["target", "--listen", &target]).spawn().unwrap();
-    let cluster = dev(folder.path(), "2").await;
+    let cluster = dev(folder.path(), "2", &[]).await;
     let nodes = cluster.shanty(&["node", "list"]).await;
     assert_eq!(nodes.code, 0, "{nodes:?}");
     assert_eq!(nodes.out.matches("READY").count(), 3, "{}", nodes.out);
@@ -62,7 +28,7 @@ async fn a_cluster_in_one_command_runs_a_load_test_and_finds_it_again() {
     assert_eq!(missed.code, 99, "{missed:?}");
     assert_eq!(cluster.interrupt().await, Some(0));
 
-    let again = dev(folder.path(), "0").await;
+    let again = dev(folder.path(), "0", &[]).await;
     let runs = again.shanty(&["run", "list", "-o", "json"]).await;
     let json: serde_json::Value = serde_json::from_str(&runs.out).unwrap();
     assert_eq!(json["runs"][1]["name"], "runs/adhoc.1", "{runs:?}");
@@ -77,7 +43,7 @@ async fn a_cluster_in_one_command_runs_a_load_test_and_finds_it_again() {
 #[tokio::test]
 async fn the_real_server_answers_its_descriptors_and_refuses_readably() {
     let folder = tempfile::tempdir().unwrap();
-    let cluster = dev(folder.path(), "0").await;
+    let cluster = dev(folder.path(), "0", &[]).await;
     let listed = cluster.shanty(&["api", "list"]).await;
     assert!(listed.out.contains("shanty.v1.RunService") && !listed.out.contains("internal"), "{listed:?}");
     let described = cluster.shanty(&["api", "describe", "HttpLoadSpec"]).await;
@@ -117,7 +83,7 @@ async fn a_taken_port_is_one_readable_line_and_a_next_step() {
 #[tokio::test]
 async fn jobs_are_kept_changed_run_and_removed() {
     let folder = tempfile::tempdir().unwrap();
-    let cluster = dev(folder.path(), "1").await;
+    let cluster = dev(folder.path(), "1", &[]).await;
     let flags = ["--url=http://127.0.0.1:1/", "--rate=10", "--duration=1s"];
     let with = |words: &[&'static str]| [words, &flags[..]].concat();
     let made = cluster

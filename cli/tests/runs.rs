@@ -163,11 +163,14 @@ async fn change_cancel_report_and_shards_print_what_came_of_it() {
         (0, "adhoc.1: 5,000 arrivals per second from now on\n"),
         "{ran:?}"
     );
-    let rate = match &fake.seen.changes.lock().unwrap()[0].change {
-        Some(v1::change_run_request::Change::HttpLoad(load)) => load.rate,
-        Some(v1::change_run_request::Change::DbSync(_)) | None => 0.0,
-    };
-    assert_eq!(rate, 5000.0);
+    let ran = fake.shanty(&["run", "change", "adhoc.2", "--rows-per-second=0", "--workers=8"]).await;
+    assert_eq!(ran.out, "adhoc.2: no limit of rows per second, 8 shards at once from now on\n", "{ran:?}");
+    let changes: Vec<_> = fake.seen.changes.lock().unwrap().iter().filter_map(|asked| asked.change).collect();
+    let load = v1::HttpLoadChange { rate: 5000.0 };
+    let sync = v1::DbSyncChange { rows_per_second: Some(0), bytes_per_second: None, workers: Some(8) };
+    use v1::change_run_request::Change;
+    assert_eq!(changes, [Change::HttpLoad(load), Change::DbSync(sync)]);
+    assert_eq!(fake.shanty(&["run", "change", "adhoc.1"]).await.code, 2, "nothing to change");
     assert_eq!(fake.shanty(&["run", "cancel", "adhoc.1"]).await.out, "adhoc.1: CANCELLING\n");
     assert!(fake.shanty(&["run", "report", "adhoc.1"]).await.out.contains("offered"));
     assert!(fake.shanty(&["run", "shards", "adhoc.1"]).await.out.contains("33.3 %"));

@@ -5,6 +5,8 @@
 #![expect(dead_code, unreachable_pub, reason = "each test program has this room and uses its part of it")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "what a test needs fails it by panicking")]
 
+pub mod dev;
+
 use shanty_proto::v1;
 use std::collections::HashMap;
 use std::net::SocketAddr;

@@ -155,7 +155,7 @@ pub trait Dialect: Send + Sync + fmt::Debug {
     /// | DateTime, Timestamp | `YYYY-MM-DD HH:MM:SS.ffffff` in UTC: the fraction cut to the digits that both ends have, then filled up to six with zeros |
     /// | Time, or a span and Interval | whole microseconds with a sign, cut likewise |
     /// | bytes | small hex |
-    /// | Bit | equal forms of the engines' choice between Bit; a cell's text against text |
+    /// | Bit | a cell's text; without zeros in front between two widths |
     /// | text, Enum, Set | itself; without blanks at the end when either end is Char |
     /// | Uuid, also against text | small letters |
     /// | anything else against text | a cell's text, as it was written into the target |

@@ -335,6 +335,11 @@ impl FloatRule {
         if self.whole && quick_int(value).is_some_and(|(_, size)| i64::try_from(size).is_ok()) {
             return Ok(Applied::Same);
         }
+        // So few digits survive floating point, whatever they are.
+        let certain = if self.bits == 32 { 6 } else { 15 };
+        if quick_decimal(value).is_some_and(|(_, whole, scale)| whole + scale <= certain) {
+            return Ok(Applied::Same);
+        }
         let Some(number) = Number::parse(value) else {
             let is_nan = value.eq_ignore_ascii_case(b"nan");
             if not_finite(value) && if is_nan { self.nan } else { self.infinity } {

@@ -189,10 +189,10 @@ fn hashes_are_made_of_the_documented_texts() {
         it.execute(
             "CREATE TYPE mood AS ENUM ('sad', 'ok');
              CREATE TABLE t (b boolean, i int, n numeric(20,4), d date, t time, ts timestamp, z timestamptz(3), v interval,
-             c char(4), x text COLLATE \"C\", u text COLLATE \"en-x-icu\", y bytea, w bit(10), m mood, id uuid, f float8, j jsonb, a int[]);
+             c char(4), x text COLLATE \"C\", u text COLLATE \"en-x-icu\", y bytea, w bit(10), m mood, id uuid, f float8, j jsonb, a int[], ip inet);
              INSERT INTO t VALUES (true, -5, 1.5, '2024-02-29', '23:59:59.5', '2024-01-02 03:04:05.678912', '2024-01-02 03:04:05.678+02',
-             '-838:59:59', 'ab', 'ä', '', '\\x00ff', B'0000001010', 'ok', 'f47ac10b-58cc-4372-a567-0e02b2c3d479', 0.1, '{}', '{1}'),
-             (NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)",
+             '-838:59:59', 'ab', 'ä', '', '\\x00ff', B'0000001010', 'ok', 'f47ac10b-58cc-4372-a567-0e02b2c3d479', 0.1, '{}', '{1}', '10.0.0.1'),
+             (NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)",
         )
         .await
         .unwrap();
@@ -216,6 +216,8 @@ fn hashes_are_made_of_the_documented_texts() {
             ("w", Kind::Bit { width: 10, varying: false }, Some("a")),
             ("m", Kind::Enum { labels: vec!["ok".to_owned()] }, Some("ok")),
             ("id", Kind::Char { length: 36 }, Some("f47ac10b-58cc-4372-a567-0e02b2c3d479")),
+            ("ip", Kind::Text { limit: None }, Some("10.0.0.1")),
+            ("a", Kind::Text { limit: None }, Some("{1}")),
             ("f", Kind::Float { bits: 64 }, None),
             ("j", Kind::Json { binary: true }, None),
         ];

@@ -64,6 +64,8 @@ fn cell(column: &Column, name: &str) -> String {
         Kind::Bool => format!("{name}::integer::text"),
         Kind::Bytes { .. } | Kind::Binary { .. } => format!("encode({name}, 'hex')"),
         Kind::Timestamp { .. } => format!("({name} AT TIME ZONE 'UTC')::text"),
+        // The cast shows the length of a whole address, which the type's own form leaves out.
+        Kind::Other { ref native, .. } if native == "inet" => format!("textin(inet_out({name}))"),
         _ => format!("{name}::text"),
     }
 }

@@ -51,7 +51,7 @@ pub(super) async fn replace(
         Ok(touched) if newer.is_some() || others.is_empty() || touched == count => {}
         Ok(touched) => return Err(kept_out(touched, count, &table)),
         Err(error) if error.code == UNIQUE => {
-            session.resume("ROLLBACK TO SAVEPOINT shanty_replace").await?;
+            session.run("ROLLBACK TO SAVEPOINT shanty_replace").await?;
             take_out_and_put_back(session, &table, load, key, newer, count).await?;
         }
         Err(error) => return Err(error),

@@ -232,19 +232,14 @@ impl Session {
         Ok(rows.into_iter().next().and_then(|row| row.into_iter().next()).flatten())
     }
 
-    /// One statement; the rows that it touched.
+    /// One statement; the rows that it touched. After a rollback to a savepoint a transaction that failed goes on.
     pub(super) async fn run(&mut self, sql: &str) -> Result<u64, DbError> {
         let result = run(self.driver().await?, sql).await;
-        self.noted(result)
-    }
-
-    /// Rolls back to a savepoint: the transaction goes on.
-    pub(super) async fn resume(&mut self, sql: &str) -> Result<(), DbError> {
-        self.run(sql).await?;
-        if self.state == State::Failed {
+        let goes_on = sql.get(..11).is_some_and(|head| head.eq_ignore_ascii_case("ROLLBACK TO"));
+        if goes_on && result.is_ok() && self.state == State::Failed {
             self.state = State::Open;
         }
-        Ok(())
+        self.noted(result)
     }
 
     async fn begin(&mut self) -> Result<(), DbError> {

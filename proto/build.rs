@@ -5,13 +5,14 @@ use std::path::Path;
 
 use prost::Message as _;
 
-const PUBLIC: [&str; 6] = [
+const PUBLIC: [&str; 7] = [
     "shanty/v1/spec.proto",
     "shanty/v1/report.proto",
     "shanty/v1/run.proto",
     "shanty/v1/job.proto",
     "shanty/v1/node.proto",
     "shanty/v1/cluster.proto",
+    "shanty/v1/connection.proto",
 ];
 const INTERNAL: [&str; 1] = ["shanty/internal/v1/link.proto"];
 

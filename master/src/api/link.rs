@@ -6,7 +6,7 @@
 
 use crate::election::Leadership;
 use crate::engine::{Arrival, Assignment, Ending, Held, Order, Outcome, Update};
-use crate::registry::{Outbound, Registry, SessionId, WorkerEvent};
+use crate::registry::{Finding, Outbound, Registry, SessionId, WorkerEvent};
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use shanty_model::epoch::Epoch;
@@ -165,6 +165,10 @@ impl Link {
                 // A worker that does not read its answers is found out by its outbox; this one may be skipped.
                 let _full = beats.try_send(self.beat(beat));
             }
+            if let In::Checked(pb::ConnectionChecked { question, check }) = received {
+                session.registry.answer(&session.node, question, finding(check.unwrap_or_default()));
+                continue;
+            }
             match event(&session.node, received) {
                 Ok(Some(event)) => session.registry.forward(&session.node, session.id, event).await,
                 Ok(None) => {}
@@ -219,6 +223,7 @@ fn arrival(hello: pb::Hello) -> Result<Arrival, Status> {
         labels,
         max_rate: _,
         telemetry: figures,
+        connections,
     } = hello;
     let node = worker.parse().map_err(|error| Status::invalid_argument(format!("hello.worker: {error}")))?;
     if incarnation.is_empty() {
@@ -231,6 +236,7 @@ fn arrival(hello: pb::Hello) -> Result<Arrival, Status> {
         kinds,
         slots,
         labels: labels.into_iter().collect(),
+        connections,
         telemetry: figures.as_ref().map(telemetry::decode).unwrap_or_default(),
     })
 }
@@ -239,7 +245,7 @@ fn arrival(hello: pb::Hello) -> Result<Arrival, Status> {
 fn event(node: &NodeId, received: In) -> Result<Option<WorkerEvent>, shanty_model::id::InvalidId> {
     let node = node.clone();
     Ok(match received {
-        In::Hello(_) => None,
+        In::Hello(_) | In::Checked(_) => None,
         In::Heartbeat(pb::WorkerHeartbeat { sequence: _, unix_ns, telemetry: figures, attempts: _ }) => {
             let figures: Telemetry = figures.as_ref().map(telemetry::decode).unwrap_or_default();
             Some(WorkerEvent::Heartbeat(node, figures, unix_ns.saturating_sub(clock::unix_ns())))
@@ -285,21 +291,36 @@ fn event(node: &NodeId, received: In) -> Result<Option<WorkerEvent>, shanty_mode
     })
 }
 
+/// What a worker found at a connection. One that says that it could not, without a word why, gets one.
+fn finding(check: shanty_proto::v1::ConnectionCheck) -> Finding {
+    let shanty_proto::v1::ConnectionCheck { node: _, ok, server, endpoint, latency, error, warnings } = check;
+    let error = match (ok, error.is_empty()) {
+        (true, _) => None,
+        (false, false) => Some(error),
+        (false, true) => Some("it did not work, and the worker does not say why".to_owned()),
+    };
+    let latency = latency.and_then(|latency| Duration::try_from(latency).ok());
+    Finding { server, endpoint, latency, error, warnings }
+}
+
 fn encode(outbound: Outbound) -> Out {
     let (epoch, order) = match outbound {
         Outbound::Announce(epoch) => return Out::Announce(pb::Announce { epoch: epoch.0 }),
+        Outbound::Check { question, connection } => {
+            return Out::Check(pb::CheckConnection { question, connection });
+        }
         Outbound::Order(epoch, order) => (epoch.0, order),
     };
     match order {
         Order::Assign(assignment) => {
-            let Assignment { attempt, kind, spec, directive, revision, start_unix_ns, orphan_limit } =
+            let Assignment { attempt, kind, spec, shard, directive, revision, start_unix_ns, orphan_limit } =
                 *assignment;
             Out::Assign(pb::Assign {
                 epoch,
                 attempt: attempt.to_string(),
                 kind,
                 spec,
-                shard: String::new(),
+                shard,
                 directive,
                 change: revision,
                 orphan_limit: Some(pb_duration(orphan_limit)),

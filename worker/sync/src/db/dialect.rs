@@ -135,11 +135,31 @@ pub trait Dialect: Send + Sync + fmt::Debug {
     /// Statements that set counters (sequences, AUTO_INCREMENT) past the largest value and refresh statistics.
     fn after_load(&self, table: &Table) -> Vec<String>;
 
+    /// A statement that deletes all rows of a table.
+    fn clear(&self, table: &TableName) -> String {
+        format!("TRUNCATE TABLE {}", self.table(table))
+    }
+
     /// The encoder of rows with these target columns.
     fn encoder(&self, columns: &[Column]) -> Box<dyn RowEncoder>;
 
     /// Text of a value for a hash, NULL for NULL, the same on both ends for equal values whatever the engines; none for
-    /// kinds whose text no SQL makes portable (JSON across engines, floats across engines).
+    /// kinds whose text no SQL makes portable (JSON across engines, floats across engines). Either end alone may say
+    /// none.
+    ///
+    /// | kinds of both ends | text |
+    /// |---|---|
+    /// | whole numbers, years, Bool | decimal digits; 1 and 0 |
+    /// | Decimal | with as many digits after the point as the smaller scale of both |
+    /// | Date, or Date and a moment | as a cell's; `YYYY-MM-DD` of the moment |
+    /// | DateTime, Timestamp | `YYYY-MM-DD HH:MM:SS.ffffff` in UTC: the fraction cut to the digits that both ends have, then filled up to six with zeros |
+    /// | Time, or a span and Interval | whole microseconds with a sign, cut likewise |
+    /// | bytes | small hex |
+    /// | Bit | equal forms of the engines' choice between Bit; a cell's text against text |
+    /// | text, Enum, Set | itself; without blanks at the end when either end is Char |
+    /// | Uuid, also against text | small letters |
+    /// | anything else against text | a cell's text, as it was written into the target |
+    ///
     fn hash_text(&self, side: &Side<'_>) -> Option<String>;
 
     /// A hash of a row from its columns' [`Dialect::hash_text`]: an integer from 0 to 2⁶⁰−1, the same on all engines.
@@ -192,6 +212,17 @@ pub struct SelectParts<'a> {
     pub offset: u64,
     /// Whether it is a page of the primary key and must be read by it.
     pub keyset: bool,
+}
+
+impl SelectParts<'_> {
+    /// The expressions, each under a name of its own: an ORDER BY means the table's columns and never a result that
+    /// happens to be called like one (`"id"::text` would be called `id`, and order by text).
+    #[must_use]
+    pub fn columns(&self) -> String {
+        let named: Vec<String> =
+            self.exprs.iter().enumerate().map(|(i, expr)| format!("{expr} AS shanty_{i}")).collect();
+        named.join(", ")
+    }
 }
 
 /// Types of the columns in which the state of a sync is kept.

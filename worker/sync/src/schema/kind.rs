@@ -16,6 +16,7 @@
 //! | Uuid | small letters with hyphens |
 //! | Interval | as PostgreSQL prints it (IntervalStyle postgres) |
 //! | Other | as the server prints it; travels only between equal native types |
+//! | Any | one byte for how SQLite keeps it, then its text: `i` whole number, `f` floating point, `t` text, `b` bytes |
 
 use serde::{Deserialize, Serialize};
 

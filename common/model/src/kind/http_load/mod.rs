@@ -39,6 +39,7 @@ impl Kind for HttpLoad {
     const NAME: &'static str = "http_load";
     const SHAPE: Shape = Shape::Rate;
     type Spec = Spec;
+    type Shard = ();
     type Directive = crate::rate::Directive;
     type Partial = Partial;
 }

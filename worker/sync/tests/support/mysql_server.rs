@@ -43,6 +43,11 @@ pub fn shared() -> Option<Arc<Server>> {
 impl Server {
     /// Starts a server and waits until it answers.
     pub fn start() -> Option<Server> {
+        Server::start_with(|_| Vec::new())
+    }
+
+    /// The same with options of its own, made in its folder.
+    pub fn start_with(options: impl Fn(&Path) -> Vec<String>) -> Option<Server> {
         let (program, install, client, setpriv) =
             (find("mariadbd")?, find("mariadb-install-db")?, find("mariadb")?, find("setpriv")?);
         let folder = tempfile::Builder::new().prefix("shanty-mysql-").tempdir().unwrap();
@@ -83,6 +88,7 @@ impl Server {
             "--innodb-buffer-pool-size=128M".to_owned(),
             "--innodb-flush-log-at-trx-commit=2".to_owned(),
         ]);
+        run.extend(options(folder.path()));
         let (stop, stopped) = mpsc::channel::<()>();
         // The death signal is bound to the thread that started the server, not to the process: one thread
         // keeps it.
@@ -132,6 +138,11 @@ impl Server {
         output(&[&client, "--no-defaults", &socket, "--user=root", "-e", statements].map(str::to_owned))
     }
 
+    /// A file of its folder.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
     fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
@@ -157,7 +168,8 @@ fn user(name: &str) -> Option<(u32, u32)> {
     Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
-fn find(name: &str) -> Option<PathBuf> {
+/// A program on PATH; says that the test is skipped when there is none.
+pub fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path)
         .chain([PathBuf::from("/usr/sbin")])
@@ -175,6 +187,7 @@ fn find(name: &str) -> Option<PathBuf> {
     found
 }
 
-fn output(command: &[String]) -> Output {
+/// Runs a command to its end.
+pub fn output(command: &[String]) -> Output {
     Command::new(&command[0]).args(&command[1..]).current_dir("/").stdin(Stdio::null()).output().unwrap()
 }

@@ -41,7 +41,7 @@ pub(crate) fn run(flags: &Flags) -> anyhow::Result<()> {
     let mut ports = Vec::new();
     let mut attempts = tokio::task::JoinSet::new();
     for shard in 0..workers {
-        let (cx, port) = AttemptContext::<HttpLoad>::for_test(&spec, &plan.directive(shard), start_ns)?;
+        let (cx, port) = AttemptContext::<HttpLoad>::for_test(&spec, &(), &plan.directive(shard), start_ns)?;
         let driver = driver.clone();
         ports.push(port);
         attempts.spawn_on(async move { driver.run(cx).await }, runtime.handle());

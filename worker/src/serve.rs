@@ -88,6 +88,7 @@ pub(crate) async fn serve_under(
         slots: config.slots,
         labels: config.labels.clone(),
         max_rate: config.load.max_rate,
+        connections: connections(&drivers),
     };
     tracing::info!(
         worker = %node, incarnation = face.incarnation, slots = config.slots, max_epoch = %ledger.seen(),
@@ -120,6 +121,12 @@ pub(crate) async fn serve_under(
     let left = links.drain(CLOSING).await;
     tracing::info!(cut = left, "worker has left");
     Ok(())
+}
+
+/// Names of the databases that any of the drivers can reach.
+fn connections(drivers: &[Arc<dyn ErasedDriver>]) -> Vec<String> {
+    let names: BTreeSet<String> = drivers.iter().flat_map(|driver| driver.connections()).collect();
+    names.into_iter().collect()
 }
 
 fn signals(first: Telemetry, ledger: &Ledger) -> (Signals, Feeds) {

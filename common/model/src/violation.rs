@@ -17,9 +17,10 @@ impl Violation {
         Violation { field: field.into(), message: message.into() }
     }
 
-    /// The same violation seen from outside: `prefix.field`.
+    /// The same violation seen from outside: `prefix.field`, or `prefix` for one of the whole.
     #[must_use]
     pub fn under(self, prefix: &str) -> Violation {
-        Violation { field: format!("{prefix}.{}", self.field), ..self }
+        let field = if self.field.is_empty() { prefix.to_owned() } else { format!("{prefix}.{}", self.field) };
+        Violation { field, ..self }
     }
 }

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 /// A run with its shards; progress only while it goes on.
 pub(super) fn run(record: &RunRecord, shards: &[ShardView], progress: Option<pb::Progress>) -> pb::Run {
-    let weight_total = record.detail.plan.as_ref().map_or(0, |plan| plan.weights().1);
+    // Without a plan a decision's weights are shards held.
+    let plan_total = record.detail.plan.as_ref().map(|plan| plan.weights().1);
+    let total = |d: &Decision| plan_total.unwrap_or_else(|| d.candidates.iter().map(|c| c.weight).sum());
     pb::Run {
         name: record.id.resource(),
         job: record.id.job.resource(),
@@ -24,7 +26,7 @@ pub(super) fn run(record: &RunRecord, shards: &[ShardView], progress: Option<pb:
         end_time: record.end_ms.map(timestamp),
         progress,
         shard_counts: Some(shard_counts(shards)),
-        placements: record.detail.placements.iter().rev().map(|d| decision(d, weight_total)).collect(),
+        placements: record.detail.placements.iter().rev().map(|d| decision(d, total(d))).collect(),
         sequence: record.sequence,
         epoch: u32::try_from(record.epoch.0).unwrap_or(u32::MAX),
     }
@@ -38,13 +40,18 @@ pub(super) fn run_view(view: &RunView) -> pb::Run {
 /// How far a run is; none before its plan.
 pub(super) fn progress(view: &RunView) -> Option<pb::Progress> {
     let kind = view.progress.as_ref()?;
-    let end_ns = view.end_ns.unwrap_or(0);
-    let elapsed = view.elapsed_ns.min(end_ns);
-    let fraction = (end_ns > 0).then(|| elapsed as f64 / end_ns as f64);
+    let (elapsed, fraction, remaining) = match view.end_ns {
+        Some(end_ns) => {
+            let elapsed = view.elapsed_ns.min(end_ns);
+            let fraction = (end_ns > 0).then(|| elapsed as f64 / end_ns as f64);
+            (elapsed, fraction, Some(Duration::from_nanos(end_ns.saturating_sub(elapsed))))
+        }
+        None => (view.elapsed_ns, kind.fraction(), kind.remaining()),
+    };
     Some(pb::Progress {
         fraction,
         elapsed: Some(pb_duration(Duration::from_nanos(elapsed))),
-        remaining: Some(pb_duration(Duration::from_nanos(end_ns.saturating_sub(elapsed)))),
+        remaining: remaining.map(pb_duration),
         kind: Some(wire::report::encode_progress(kind)),
     })
 }
@@ -91,7 +98,7 @@ fn candidate(candidate: &Candidate, weight_total: u32) -> pb::PlacementCandidate
 
 /// A shard of a run.
 pub(super) fn shard(view: &ShardView) -> pb::Shard {
-    let ShardView { record, weight, weight_total } = view;
+    let ShardView { record, weight, weight_total, title } = view;
     pb::Shard {
         name: record.id.resource(),
         index: record.id.index,
@@ -101,6 +108,7 @@ pub(super) fn shard(view: &ShardView) -> pb::Shard {
         state_reason: record.reason.clone(),
         weight: *weight,
         weight_total: *weight_total,
+        title: title.clone(),
     }
 }
 
@@ -177,6 +185,7 @@ pub(super) fn worker(worker: &Worker, attempts: u32, score: f64, present: bool) 
         heartbeat_time: Some(timestamp(worker.heard_unix_ms)),
         clock_offset_ms: worker.clock_offset_ns as f64 / 1e6,
         score,
+        connections: arrival.connections.clone(),
     }
 }
 

@@ -219,6 +219,7 @@ fn arrival(hello: pb::Hello) -> Result<Arrival, Status> {
         labels,
         max_rate: _,
         telemetry: figures,
+        connections,
     } = hello;
     let node = worker.parse().map_err(|error| Status::invalid_argument(format!("hello.worker: {error}")))?;
     if incarnation.is_empty() {
@@ -231,6 +232,7 @@ fn arrival(hello: pb::Hello) -> Result<Arrival, Status> {
         kinds,
         slots,
         labels: labels.into_iter().collect(),
+        connections,
         telemetry: figures.as_ref().map(telemetry::decode).unwrap_or_default(),
     })
 }
@@ -281,6 +283,10 @@ fn event(node: &NodeId, received: In) -> Result<Option<WorkerEvent>, shanty_mode
                 Ending { attempt: attempt.parse()?, outcome, reason, last_sequence },
             ))
         }
+        In::Checked(pb::ConnectionChecked { question, check: _ }) => {
+            tracing::debug!(%node, question, "a connection was tried that nobody asked about");
+            None
+        }
         In::Leaving(pb::Leaving { reason }) => Some(WorkerEvent::Leaving(node, reason)),
     })
 }
@@ -292,14 +298,14 @@ fn encode(outbound: Outbound) -> Out {
     };
     match order {
         Order::Assign(assignment) => {
-            let Assignment { attempt, kind, spec, directive, revision, start_unix_ns, orphan_limit } =
+            let Assignment { attempt, kind, spec, shard, directive, revision, start_unix_ns, orphan_limit } =
                 *assignment;
             Out::Assign(pb::Assign {
                 epoch,
                 attempt: attempt.to_string(),
                 kind,
                 spec,
-                shard: String::new(),
+                shard,
                 directive,
                 change: revision,
                 orphan_limit: Some(pb_duration(orphan_limit)),

@@ -50,7 +50,7 @@ impl Api {
         let Some(record) = self.store.run(id).await? else {
             return Err(self.no_such_run(id).await?);
         };
-        let shards = ShardView::all(&record, self.store.shards(id, None, u32::MAX).await?);
+        let shards = ShardView::stored(&record, self.store.shards(id, None, u32::MAX).await?);
         Ok(encode::run(&record, &shards, None))
     }
 
@@ -241,7 +241,7 @@ impl pb::run_service_server::RunService for Api {
         let all = match self.core()?.look(move |engine, now| engine.view(now, &live)).await? {
             Some(view) => view.shards,
             None => match self.store.run(&run).await? {
-                Some(record) => ShardView::all(&record, self.store.shards(&run, None, u32::MAX).await?),
+                Some(record) => ShardView::stored(&record, self.store.shards(&run, None, u32::MAX).await?),
                 None => return Err(self.no_such_run(&run).await?),
             },
         };

@@ -66,6 +66,8 @@ pub struct Assignment {
     pub kind: String,
     /// JSON of the kind's `Spec`.
     pub spec: String,
+    /// JSON of the kind's `Shard`; empty for none.
+    pub shard: String,
     /// JSON of the kind's `Directive`.
     pub directive: String,
     /// Number of that directive.

@@ -1,15 +1,14 @@
 //! One run with its parts: the state machine's records, the plan, the tally, and what must be stored.
-//!
-//! A part is a shard with its newest attempt. In a run of shape rate a part is one worker's share; when its
-//! worker is lost the shard is yielded and never comes back, and a worker that joins gets a new one.
 
 use super::Now;
 use super::command::{Assignment, Command, Order};
+use super::divide::Pace;
+use super::part::{Dirty, Part};
 use crate::placement::Decision;
 use crate::store::{AttemptRecord, EventBody, EventRecord, Mutation, RunRecord, ShardRecord};
 use shanty_model::epoch::Epoch;
 use shanty_model::id::{AttemptId, NodeId, ShardId};
-use shanty_model::kind::Tally;
+use shanty_model::kind::{ShardDraft, Tally};
 use shanty_model::rate::Plan;
 use shanty_model::state::{RunEvent, RunState, ShardEvent, ShardState};
 use std::collections::BTreeSet;
@@ -17,66 +16,6 @@ use std::time::Duration;
 
 /// Placement decisions kept with a run.
 const KEPT_DECISIONS: usize = 16;
-
-/// A shard with its newest attempt.
-#[derive(Debug, Clone)]
-pub struct Part {
-    /// The shard.
-    pub shard: ShardRecord,
-    /// Its newest attempt.
-    pub attempt: AttemptRecord,
-    /// Number of the newest report that was taken in.
-    pub absorbed: u64,
-    /// Revision of the plan that its worker has in force.
-    pub applied: u32,
-    /// Revision of the plan that its worker was told.
-    pub told: u32,
-    /// When it must have been accepted by.
-    pub accept_by: Duration,
-    /// Since when its worker is away; none while it is there.
-    pub away_since: Option<Duration>,
-    /// How long it may be away, from then.
-    pub grace: Duration,
-    /// Instant of the run from which its share is zero because its worker drains; cancelled after it.
-    pub leaves_at_ns: Option<u64>,
-    dirty: Dirty,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Dirty {
-    shard: bool,
-    attempt: bool,
-}
-
-impl Part {
-    /// A part as it was stored, its worker not heard yet.
-    pub fn stored(shard: ShardRecord, attempt: AttemptRecord, away_since: Duration, grace: Duration) -> Part {
-        Part {
-            shard,
-            attempt,
-            absorbed: 0,
-            applied: 0,
-            told: 0,
-            accept_by: away_since + grace,
-            away_since: Some(away_since),
-            grace,
-            leaves_at_ns: None,
-            dirty: Dirty::default(),
-        }
-    }
-
-    /// Whether its attempt is still out.
-    #[must_use]
-    pub fn is_active(&self) -> bool {
-        !self.shard.state.is_terminal()
-    }
-
-    /// Its worker.
-    #[must_use]
-    pub fn node(&self) -> &NodeId {
-        &self.attempt.node
-    }
-}
 
 /// A run that has not ended.
 #[derive(Debug)]
@@ -105,8 +44,12 @@ pub struct Machine {
     pub unreachable_seconds: u32,
     /// When shares may be looked at again.
     pub rescore_at: Duration,
+    /// What a run of shape divisible remembers.
+    pub pace: Pace,
     dirty: bool,
     fresh: bool,
+    /// Attempts that have ended and whose shards wait again.
+    past: Vec<AttemptRecord>,
     events: Vec<EventRecord>,
     orders: Vec<(NodeId, Order)>,
 }
@@ -115,6 +58,7 @@ impl Machine {
     /// A machine for `record`. `fresh` when it is not in the store yet.
     pub fn new(record: RunRecord, parts: Vec<Part>, since: Duration, fresh: bool) -> Machine {
         let tally = record.spec.tally();
+        let pace = Pace::of(&parts);
         Machine {
             record,
             parts,
@@ -128,8 +72,10 @@ impl Machine {
             judged_seconds: 0,
             unreachable_seconds: 0,
             rescore_at: since,
+            pace,
             dirty: fresh,
             fresh,
+            past: Vec::new(),
             events: Vec::new(),
             orders: Vec::new(),
         }
@@ -156,6 +102,11 @@ impl Machine {
     /// Parts whose attempts are still out.
     pub fn active(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.parts.len()).filter(|i| self.parts[*i].is_active())
+    }
+
+    /// Parts whose shards have not ended, with an attempt out or without.
+    pub fn open(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.parts.len()).filter(|i| self.parts[*i].is_open())
     }
 
     /// Moves the run on; an event that does not apply changes nothing.
@@ -191,16 +142,23 @@ impl Machine {
         true
     }
 
-    /// Ends a part's attempt and its shard.
+    /// Ends a part's attempt, if one is out, and its shard.
     pub fn end_part(&mut self, now: Now, index: usize, state: ShardState, outcome: &str, reason: &str) {
-        if !self.advance_shard(now, index, ShardEvent::Ended(state), reason) {
-            return;
+        if self.advance_shard(now, index, ShardEvent::Ended(state), reason) {
+            self.parts[index].end_attempt(now, outcome, reason);
         }
-        let attempt = &mut self.parts[index].attempt;
-        outcome.clone_into(&mut attempt.outcome);
-        reason.clone_into(&mut attempt.reason);
-        attempt.end_ms = Some(now.unix_ms());
-        self.parts[index].dirty.attempt = true;
+    }
+
+    /// Ends a part's attempt; its shard waits for a worker again. Answers whether an attempt was out.
+    pub fn requeue(&mut self, now: Now, index: usize, outcome: &str, reason: &str) -> bool {
+        if !self.parts[index].is_active() || !self.advance_shard(now, index, ShardEvent::Requeued, reason) {
+            return false;
+        }
+        let part = &mut self.parts[index];
+        part.end_attempt(now, outcome, reason);
+        part.dirty.attempt = false;
+        self.past.extend(part.attempt.take());
+        true
     }
 
     /// Adds a part for `node`; it is sent with the next [`Machine::tell_plan`].
@@ -212,32 +170,37 @@ impl Machine {
         incarnation: &str,
         accept_by: Duration,
     ) {
-        let index = u32::try_from(self.parts.len()).unwrap_or(u32::MAX);
-        let id = ShardId { run: self.record.id.clone(), index };
-        let shard = ShardRecord {
-            id: id.clone(),
-            state: ShardState::Pending,
-            attempt: 1,
-            node: Some(node.clone()),
-            reason: String::new(),
-            version: 0,
-        };
-        let attempt = AttemptRecord {
-            id: AttemptId { shard: id, number: 1 },
-            node: node.clone(),
-            incarnation: incarnation.to_owned(),
-            epoch,
-            outcome: String::new(),
-            reason: String::new(),
-            version: 0,
-            create_ms: now.unix_ms(),
-            end_ms: None,
-        };
-        let mut part = Part::stored(shard, attempt, now.boot, Duration::ZERO);
-        part.away_since = None;
-        part.accept_by = accept_by;
-        part.dirty = Dirty { shard: true, attempt: true };
+        let mut part = Part::waiting(self.next_shard(ShardDraft::default()));
+        part.begin_attempt(now, epoch, (node, incarnation), accept_by);
         self.parts.push(part);
+    }
+
+    /// Adds the shards of `drafts` that are not there yet; they wait for workers. Answers how many there were.
+    pub fn add_shards(&mut self, drafts: Vec<ShardDraft>) -> usize {
+        let before = self.parts.len();
+        for draft in drafts {
+            if self.pace.names.insert(draft.name.clone()) {
+                let part = Part::waiting(self.next_shard(draft));
+                self.parts.push(part);
+            }
+        }
+        self.parts.len() - before
+    }
+
+    fn next_shard(&self, draft: ShardDraft) -> ShardRecord {
+        let ShardDraft { name, payload, size } = draft;
+        let index = u32::try_from(self.parts.len()).unwrap_or(u32::MAX);
+        ShardRecord {
+            id: ShardId { run: self.record.id.clone(), index },
+            name,
+            payload,
+            size,
+            state: ShardState::Pending,
+            attempt: 0,
+            node: None,
+            reason: String::new(),
+            version: 0,
+        }
     }
 
     /// Sends the plan to every active part that was told an older one.
@@ -248,8 +211,7 @@ impl Machine {
                 continue;
             }
             let Ok(directive) = serde_json::to_string(&plan.directive(index)) else { continue };
-            let node = self.parts[index].node().clone();
-            let attempt = self.parts[index].attempt.id.clone();
+            let Some((node, attempt)) = self.holder(index) else { continue };
             let order = if self.parts[index].shard.state == ShardState::Pending {
                 let Ok(spec) = self.record.spec.driver_json() else { continue };
                 self.advance_shard(now, index, ShardEvent::Assigned, "");
@@ -257,6 +219,7 @@ impl Machine {
                     attempt,
                     kind: self.record.spec.kind().to_owned(),
                     spec,
+                    shard: self.parts[index].shard.payload.clone(),
                     directive,
                     revision: plan.revision,
                     start_unix_ns: self.record.detail.start_unix_ns.unwrap_or(now.unix_ns),
@@ -268,6 +231,32 @@ impl Machine {
             self.parts[index].told = plan.revision;
             self.tell(node, order);
         }
+    }
+
+    /// The worker and the name of a part's newest attempt; none while its shard waits.
+    #[must_use]
+    pub fn holder(&self, index: usize) -> Option<(NodeId, AttemptId)> {
+        self.parts[index].attempt.as_ref().map(|attempt| (attempt.node.clone(), attempt.id.clone()))
+    }
+
+    /// Asks the worker of a part to stop its attempt.
+    pub fn tell_cancel(&mut self, index: usize, reason: &str, discard: bool) {
+        if let Some((node, attempt)) = self.holder(index) {
+            self.tell(node, Order::Cancel { attempt, reason: reason.to_owned(), discard });
+        }
+    }
+
+    /// The order for an attempt that waits to be sent, whose directive may still be replaced.
+    pub(super) fn unsent_directive(&mut self, of: &AttemptId) -> Option<&mut String> {
+        self.orders.iter_mut().find_map(|(_, order)| match order {
+            Order::Assign(assignment) if assignment.attempt == *of => Some(&mut assignment.directive),
+            Order::Change { attempt, directive, .. } if attempt == of => Some(directive),
+            Order::Assign(_)
+            | Order::Change { .. }
+            | Order::Cancel { .. }
+            | Order::Ack { .. }
+            | Order::Drain(_) => None,
+        })
     }
 
     /// Sends an order after the next commit.
@@ -304,10 +293,12 @@ impl Machine {
         self.record.detail.stopped_at_ns = Some(at);
         self.stop_by = Some(now.boot + patience);
         self.advance(now, epoch, RunEvent::StopAsked, reason);
-        for index in self.active().collect::<Vec<_>>() {
-            let attempt = self.parts[index].attempt.id.clone();
-            let node = self.parts[index].node().clone();
-            self.tell(node, Order::Cancel { attempt, reason: reason.to_owned(), discard: false });
+        for index in self.open().collect::<Vec<_>>() {
+            if self.parts[index].is_active() {
+                self.tell_cancel(index, reason, false);
+            } else {
+                self.end_part(now, index, ShardState::Yielded, "", reason);
+            }
         }
     }
 
@@ -327,6 +318,7 @@ impl Machine {
             commands.push(Command::store(mutation));
             (self.dirty, self.fresh) = (false, false);
         }
+        commands.extend(self.past.drain(..).map(stored_attempt));
         for part in &mut self.parts {
             if part.dirty.shard {
                 part.shard.version += 1;
@@ -338,19 +330,25 @@ impl Machine {
                     Mutation::UpdateShard(shard)
                 }));
             }
-            if part.dirty.attempt {
-                part.attempt.version += 1;
-                let attempt = part.attempt.clone();
-                let insert = attempt.version == 1;
-                commands.push(Command::store(if insert {
-                    Mutation::InsertAttempt(attempt)
-                } else {
-                    Mutation::UpdateAttempt(attempt)
-                }));
+            if part.dirty.attempt
+                && let Some(attempt) = &mut part.attempt
+            {
+                commands.push(stored_attempt(attempt.clone()));
+                attempt.version += 1;
             }
             part.dirty = Dirty::default();
         }
         commands.extend(self.events.drain(..).map(|event| Command::store(Mutation::AppendEvent(event))));
         commands.extend(self.orders.drain(..).map(|(node, order)| Command::Tell(node, order)));
     }
+}
+
+/// Stores an attempt's next version.
+fn stored_attempt(mut attempt: AttemptRecord) -> Command {
+    attempt.version += 1;
+    Command::store(if attempt.version == 1 {
+        Mutation::InsertAttempt(attempt)
+    } else {
+        Mutation::UpdateAttempt(attempt)
+    })
 }

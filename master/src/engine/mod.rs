@@ -17,14 +17,17 @@
 //! | `on_report` | what attempts say |
 //! | `on_tick` | what time brings: losses, rules, ends |
 //! | `on_takeover` | a new leader begins from the store |
-//! | `reconcile` | who has a part in a run, and who should |
+//! | `reconcile` | who has a part in a run of shape rate, and who should |
+//! | `divide` | shards of a run of shape divisible: found, assigned, cut, done |
 //! | `machine` | one run with its parts |
+//! | `part` | a shard with the attempt at it |
 //! | `view` | what the API shows |
 //!
 //! In: events. Out: commands, refusals. Never: a clock, a socket, the store.
 //! Tests: `tests.rs`, with workers that are values.
 
 mod command;
+mod divide;
 mod machine;
 mod on_job;
 mod on_report;
@@ -32,6 +35,7 @@ mod on_run;
 mod on_takeover;
 mod on_tick;
 mod on_worker;
+mod part;
 mod reconcile;
 #[cfg(test)]
 mod tests;
@@ -78,6 +82,8 @@ pub struct Options {
     pub lead: Duration,
     /// A worker whose stream broke may come back within this before its share goes to others.
     pub link_grace: Duration,
+    /// The same for a shard of a run of shape divisible: nothing is lost meanwhile, and a page when it moves.
+    pub hand_over_grace: Duration,
     /// A worker that is silent for this long counts as gone.
     pub session_timeout: Duration,
     /// A worker that sends load reports each second; silent for this long, its share goes to others.
@@ -88,10 +94,14 @@ pub struct Options {
     pub takeover_grace: Duration,
     /// A run without any worker waits this long for one before it is lost.
     pub worker_patience: Duration,
+    /// The same for a run of shape divisible that has begun: what was done is safe.
+    pub data_patience: Duration,
     /// A run asked to stop waits this long for its workers to say that they have.
     pub stop_patience: Duration,
     /// Workers stop an attempt after losing every master for this long.
     pub orphan_limit: Duration,
+    /// The same for a run of shape divisible, which nobody else can do twice.
+    pub data_orphan_limit: Duration,
     /// Most runs at once.
     pub max_active_runs: usize,
 }
@@ -102,13 +112,16 @@ impl Default for Options {
             limits: Limits::default(),
             lead: Duration::from_millis(120),
             link_grace: Duration::from_millis(400),
+            hand_over_grace: Duration::from_secs(2),
             session_timeout: Duration::from_secs(8),
             load_silence: Duration::from_secs(3),
             accept_timeout: Duration::from_secs(3),
             takeover_grace: Duration::from_secs(15),
             worker_patience: Duration::from_secs(10),
+            data_patience: Duration::from_secs(300),
             stop_patience: Duration::from_secs(5),
             orphan_limit: Duration::from_secs(30),
+            data_orphan_limit: Duration::from_secs(1800),
             max_active_runs: 1000,
         }
     }

@@ -8,6 +8,7 @@ use super::command::{Command, Ending, Order, Outcome, Update};
 use super::{Engine, Now};
 use crate::store::{Mutation, SeriesRecord};
 use shanty_model::id::{AttemptId, NodeId};
+use shanty_model::kind::Shape;
 use shanty_model::state::{RunEvent, RunState, ShardEvent, ShardState};
 
 impl Engine {
@@ -27,12 +28,16 @@ impl Engine {
                     machine.advance(now, epoch, RunEvent::Began, "");
                 }
             }
-            Update::Refused(reason) => {
-                let incarnation = machine.parts[index].attempt.incarnation.clone();
-                machine.unwilling.insert((node.clone(), incarnation));
-                self.lose_part(now, &run, index, &format!("{node} refused: {reason}"));
-                self.reconcile(now, &run);
-            }
+            Update::Refused(reason) => match machine.record.spec.shape() {
+                Shape::Divisible => self.shard_refused(now, &run, index, &reason),
+                Shape::Rate | Shape::Enumerable | Shape::OneShot | Shape::Composite => {
+                    let attempt = machine.parts[index].attempt.as_ref();
+                    let this_start = attempt.map(|attempt| (node.clone(), attempt.incarnation.clone()));
+                    machine.unwilling.extend(this_start);
+                    self.lose_part(now, &run, index, &format!("{node} refused: {reason}"));
+                    self.reconcile(now, &run);
+                }
+            },
             Update::Changed(revision) => {
                 let part = &mut machine.parts[index];
                 part.applied = part.applied.max(revision);
@@ -70,14 +75,21 @@ impl Engine {
             // A piece before it is still to come: the worker sends in order, and again after it attaches.
             return;
         }
-        let shard = attempt.shard.index;
-        if let Err(error) = machine.tally.absorb(shard, node, &partial) {
-            machine.note(now, true, "UNREADABLE_RESULTS", format!("{attempt} report {sequence}: {error}"));
-        }
         machine.parts[index].absorbed = sequence;
-        let record = SeriesRecord { attempt: attempt.clone(), node: node.clone(), sequence, partial };
-        self.commands.push(Command::store(Mutation::AppendSeries(record)));
         self.commands.push(ack(sequence));
+        match machine.record.spec.shape() {
+            Shape::Divisible => {
+                self.take_checkpoint(now, &run, index, (attempt, node), (sequence, partial));
+            }
+            Shape::Rate | Shape::Enumerable | Shape::OneShot | Shape::Composite => {
+                if let Err(error) = machine.tally.absorb(attempt.shard.index, node, &partial) {
+                    let message = format!("{attempt} report {sequence}: {error}");
+                    machine.note(now, true, "UNREADABLE_RESULTS", message);
+                }
+                let record = SeriesRecord { attempt: attempt.clone(), node: node.clone(), sequence, partial };
+                self.commands.push(Command::store(Mutation::AppendSeries(record)));
+            }
+        }
     }
 
     /// An attempt has ended.
@@ -99,9 +111,15 @@ impl Engine {
         if !machine.parts[index].is_active() {
             return;
         }
-        self.end_attempt(now, &run, index, outcome, &reason);
-        self.finish_if_ended(now, &run);
+        match machine.record.spec.shape() {
+            Shape::Divisible => self.end_shard_attempt(now, &run, index, outcome, &reason),
+            Shape::Rate | Shape::Enumerable | Shape::OneShot | Shape::Composite => {
+                self.end_attempt(now, &run, index, outcome, &reason);
+                self.finish_if_ended(now, &run);
+            }
+        }
         self.reconcile(now, &run);
+        self.finish_if_ended(now, &run);
     }
 
     fn end_attempt(
@@ -125,9 +143,9 @@ impl Engine {
                 machine.end_part(now, index, ShardState::Yielded, "cancelled", "drained")
             }
             Outcome::Failed { transient: false } => {
-                let node = machine.parts[index].node().clone();
+                let node = machine.parts[index].node().map_or_else(String::new, |node| format!("{node}: "));
                 machine.end_part(now, index, ShardState::Failed, "failed", reason);
-                machine.stop(now, epoch, RunState::Failed, &format!("{node}: {reason}"), patience);
+                machine.stop(now, epoch, RunState::Failed, &format!("{node}{reason}"), patience);
             }
             Outcome::Failed { transient: true } | Outcome::Cancelled | Outcome::Orphaned => {
                 self.lose_part(now, run, index, reason);
@@ -140,6 +158,6 @@ impl Engine {
         let machine = self.runs.get(&attempt.shard.run)?;
         let index = usize::try_from(attempt.shard.index).ok()?;
         let part = machine.parts.get(index)?;
-        (part.attempt.id == *attempt && part.node() == node).then(|| (attempt.shard.run.clone(), index))
+        (part.is_at(attempt) && part.node() == Some(node)).then(|| (attempt.shard.run.clone(), index))
     }
 }

@@ -6,7 +6,7 @@ use super::{Engine, Now};
 use crate::store::{JobRecord, Mutation, RunDetail, RunRecord};
 use shanty_model::epoch::Epoch;
 use shanty_model::id::{JobId, RunId};
-use shanty_model::kind::{Change, Spec};
+use shanty_model::kind::{Change, Report, Shape, Spec};
 use shanty_model::state::{RunEvent, RunState, ShardState};
 use shanty_model::violation::Violation;
 
@@ -95,17 +95,28 @@ impl Engine {
         Ok(id)
     }
 
-    /// Changes a run; all of its workers switch at one instant.
+    /// Changes a run; all workers of a run of shape rate switch at one instant.
     ///
     /// # Errors
     /// [`Refused::Invalid`] with every violation; [`Refused::Precondition`] when the run is not under way.
     pub fn change_run(&mut self, now: Now, id: &RunId, change: &Change) -> Result<(), Refused> {
-        let (epoch, options) = (self.epoch, self.options.clone());
+        let limits = self.options.limits.clone();
         let machine = self.active_run(id)?;
-        let found = change.check(&machine.record.spec, &options.limits);
+        let found = change.check(&machine.record.spec, &limits);
         if !found.is_empty() {
             return Err(Refused::Invalid(found));
         }
+        match machine.record.spec.shape() {
+            Shape::Divisible => self.change_divisible(now, id, change),
+            Shape::Rate | Shape::Enumerable | Shape::OneShot | Shape::Composite => {
+                self.change_rate(now, id, change)
+            }
+        }
+    }
+
+    fn change_rate(&mut self, now: Now, id: &RunId, change: &Change) -> Result<(), Refused> {
+        let (epoch, options) = (self.epoch, self.options.clone());
+        let machine = self.active_run(id)?;
         match machine.record.state {
             RunState::Running | RunState::Changing => {}
             state @ (RunState::Submitted
@@ -171,13 +182,15 @@ impl Engine {
     pub(super) fn finish_if_ended(&mut self, now: Now, id: &RunId) {
         let epoch = self.epoch;
         let Some(machine) = self.runs.get_mut(id) else { return };
-        if machine.record.state.is_terminal() || machine.active().next().is_some() {
+        if machine.record.state.is_terminal() || machine.open().next().is_some() {
             return;
         }
+        let is_divisible = machine.record.spec.shape() == Shape::Divisible;
         let over = machine.plan().is_some_and(|plan| machine.run_ns(now) >= plan.load.end_ns());
         let carried = machine.parts.iter().any(|part| matches!(part.shard.state, ShardState::Done));
         let (end, reason) = match machine.record.detail.stopping.clone() {
             Some(stopping) => stopping,
+            None if is_divisible && machine.is_all_done() => (RunState::Succeeded, String::new()),
             None if over && !carried => {
                 (RunState::Lost, "every worker of it was lost before its end".to_owned())
             }
@@ -190,14 +203,14 @@ impl Engine {
 }
 
 impl Machine {
-    /// Ends the run: makes its report, judges its thresholds, moves to its last state.
+    /// Ends the run: makes its report, looks for what was asked for and does not hold, moves to its last state.
     fn finish(&mut self, now: Now, epoch: Epoch, end: RunState, reason: &str) {
         let report = self.report(now);
-        let (end, reason) = match (&report, end) {
-            (Some(report), RunState::Succeeded) if !report.broken_thresholds().is_empty() => {
-                (RunState::Failed, report.broken_thresholds().join("; "))
-            }
-            (_, end) => (end, reason.to_owned()),
+        let shortfalls = report.as_ref().map(Report::shortfalls).unwrap_or_default();
+        let (end, reason) = if end == RunState::Succeeded && !shortfalls.is_empty() {
+            (RunState::Failed, shortfalls.join("; "))
+        } else {
+            (end, reason.to_owned())
         };
         self.record.report = report;
         self.record.end_ms = Some(now.unix_ms());

@@ -2,11 +2,14 @@
 //!
 //! Attempts are presumed to go on: their workers hold the plan. Each gets a grace to attach and say so.
 
-use super::machine::{Machine, Part};
+use super::machine::Machine;
+use super::part::Part;
 use super::{Engine, Now, Options};
 use crate::store::{ActiveRun, JobRecord, NodeRecord};
 use shanty_model::epoch::Epoch;
-use shanty_model::id::NodeId;
+use shanty_model::id::{AttemptId, NodeId};
+use shanty_model::kind::Shape;
+use shanty_model::state::ShardState;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -52,25 +55,38 @@ impl Engine {
 fn adopt(now: Now, active: ActiveRun, options: &Options) -> Machine {
     let grace = options.takeover_grace;
     let mut parts = Vec::with_capacity(active.shards.len());
+    let mut attempts: BTreeMap<_, _> =
+        active.attempts.into_iter().map(|attempt| (attempt.id.shard.clone(), attempt)).collect();
     for shard in active.shards {
-        let attempt = active.attempts.iter().find(|attempt| attempt.id.shard == shard.id);
-        if let Some(attempt) = attempt {
-            parts.push(Part::stored(shard, attempt.clone(), now.boot, grace));
-        }
+        // Of a shard that waits the newest attempt has ended.
+        let waits = shard.state == ShardState::Pending && active.run.spec.shape() == Shape::Divisible;
+        let attempt = attempts.remove(&shard.id).filter(|_| !waits);
+        parts.push(Part::stored(shard, attempt, now.boot, grace));
     }
     let mut machine = Machine::new(active.run, parts, now.boot, false);
     for piece in active.series {
-        let shard = piece.attempt.shard.index;
-        // What could not be read was told when it came.
-        let _told = machine.tally.absorb(shard, &piece.node, &piece.partial);
-        let part = usize::try_from(shard).ok().and_then(|index| machine.parts.get_mut(index));
-        if let Some(part) = part.filter(|part| part.attempt.id == piece.attempt) {
-            part.absorbed = part.absorbed.max(piece.sequence);
-        }
+        machine.take_again(&piece.attempt, &piece.node, piece.sequence, &piece.partial);
     }
+    for newest in active.checkpoints {
+        machine.take_again(&newest.attempt, &newest.node, newest.sequence, &newest.partial);
+    }
+    machine.pace.cuts_from = u32::try_from(machine.record.version).unwrap_or(u32::MAX);
     if machine.record.detail.stopping.is_some() {
         machine.stop_by = Some(now.boot + grace.max(Duration::from_secs(1)));
     }
     machine.judged_seconds = u32::try_from(machine.run_ns(now) / 1_000_000_000).unwrap_or(u32::MAX);
     machine
+}
+
+impl Machine {
+    /// Takes results in that were stored before. What they brought besides figures was stored with them, and what
+    /// could not be read was told when it came.
+    fn take_again(&mut self, attempt: &AttemptId, node: &NodeId, sequence: u64, partial: &[u8]) {
+        let shard = attempt.shard.index;
+        let _told = self.tally.absorb(shard, node, partial);
+        let part = usize::try_from(shard).ok().and_then(|index| self.parts.get_mut(index));
+        if let Some(part) = part.filter(|part| part.is_at(attempt)) {
+            part.absorbed = part.absorbed.max(sequence);
+        }
+    }
 }

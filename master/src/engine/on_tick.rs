@@ -4,7 +4,7 @@ use super::machine::Machine;
 use super::{Engine, Now};
 use shanty_model::epoch::Epoch;
 use shanty_model::id::RunId;
-use shanty_model::kind::Tally;
+use shanty_model::kind::Shape;
 use shanty_model::rate::Load;
 use shanty_model::state::{RunEvent, RunState, ShardState};
 use std::time::Duration;
@@ -39,8 +39,18 @@ impl Engine {
 
     fn tick_run(&mut self, now: Now, run: &RunId) {
         let (epoch, options) = (self.epoch, self.options.clone());
-        for (index, reason) in self.overdue(now, run) {
-            self.lose_part(now, run, index, &reason);
+        let overdue = self.overdue(now, run);
+        let Some(machine) = self.runs.get_mut(run) else { return };
+        match machine.record.spec.shape() {
+            Shape::Divisible => {
+                machine.tally.mark(machine.run_ns(now));
+                self.lose_attempts(now, run, overdue);
+            }
+            Shape::Rate | Shape::Enumerable | Shape::OneShot | Shape::Composite => {
+                for (index, reason) in overdue {
+                    self.lose_part(now, run, index, &reason);
+                }
+            }
         }
         let Some(machine) = self.runs.get_mut(run) else { return };
         machine.dismiss_drained(now);
@@ -69,10 +79,11 @@ impl Engine {
         let mut overdue = Vec::new();
         for index in machine.active() {
             let part = &machine.parts[index];
-            let worker = self.workers.get(part.node());
+            let worker = part.node().and_then(|node| self.workers.get(node));
             let silent = now.boot >= self.deaf_until
                 && worker.is_some_and(|worker| {
-                    let reports = part.shard.state == ShardState::Running;
+                    let sends_load = machine.record.spec.shape() == Shape::Rate;
+                    let reports = sends_load && part.shard.state == ShardState::Running;
                     let limit =
                         if reports { self.options.load_silence } else { self.options.session_timeout };
                     now.boot.saturating_sub(worker.heard) >= limit
@@ -104,12 +115,9 @@ impl Machine {
         let at = self.run_ns(now);
         for index in self.active().collect::<Vec<_>>() {
             if self.parts[index].leaves_at_ns.is_some_and(|leaves| leaves < at && leaves > 0) {
-                let attempt = self.parts[index].attempt.id.clone();
-                let node = self.parts[index].node().clone();
                 // Said once; 0 marks that it was, and the part still counts as leaving.
                 self.parts[index].leaves_at_ns = Some(0);
-                let reason = "its worker drains".to_owned();
-                self.tell(node, super::Order::Cancel { attempt, reason, discard: false });
+                self.tell_cancel(index, "its worker drains", false);
             }
         }
     }
@@ -118,12 +126,8 @@ impl Machine {
     pub(super) fn retell_cancel(&mut self, node: &shanty_model::id::NodeId) {
         let Some((_, reason)) = self.record.detail.stopping.clone() else { return };
         for index in self.active().collect::<Vec<_>>() {
-            if self.parts[index].node() == node {
-                let attempt = self.parts[index].attempt.id.clone();
-                self.tell(
-                    node.clone(),
-                    super::Order::Cancel { attempt, reason: reason.clone(), discard: false },
-                );
+            if self.parts[index].node() == Some(node) {
+                self.tell_cancel(index, &reason, false);
             }
         }
     }
@@ -155,9 +159,8 @@ impl Machine {
 
     /// Says once that nobody answers; a reason to stop when it lasts.
     fn judge_reachability(&mut self, now: Now) -> Option<String> {
-        let Tally::HttpLoad(tally) = &self.tally;
         let now_second = u32::try_from(self.run_ns(now) / 1_000_000_000).unwrap_or(u32::MAX);
-        let (total, failed, refused) = tally.reachability(self.judged_seconds)?;
+        let (total, failed, refused) = self.tally.reachability(self.judged_seconds)?;
         // A second is judged once all of it can have been reported.
         if now_second <= self.judged_seconds {
             return None;

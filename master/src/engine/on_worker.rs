@@ -5,6 +5,7 @@ use super::worker::{Arrival, Held, Presence, Worker};
 use super::{Engine, Now};
 use crate::store::{Mutation, NodeRecord};
 use shanty_model::id::{NodeId, RunId, nearest};
+use shanty_model::kind::Shape;
 use shanty_model::state::ShardState;
 use shanty_model::telemetry::Telemetry;
 
@@ -38,17 +39,27 @@ impl Engine {
         let incarnation = worker.arrival.incarnation.clone();
         for id in self.runs.keys().cloned().collect::<Vec<RunId>>() {
             let Some(machine) = self.runs.get_mut(&id) else { continue };
+            let is_divisible = machine.record.spec.shape() == Shape::Divisible;
             for index in machine.active().collect::<Vec<_>>() {
                 let part = &mut machine.parts[index];
-                if part.node() != node || part.shard.state == ShardState::Pending {
+                let Some(attempt) = part.attempt.as_ref().filter(|attempt| attempt.node == *node) else {
+                    continue;
+                };
+                if part.shard.state == ShardState::Pending {
                     continue;
                 }
-                let same = part.attempt.incarnation == incarnation;
-                match held.iter().find(|held| same && held.attempt == part.attempt.id) {
+                let same = attempt.incarnation == incarnation;
+                match held.iter().find(|held| same && held.attempt == attempt.id) {
                     Some(held) => {
                         part.away_since = None;
                         part.applied = part.applied.max(held.revision);
                         part.told = held.revision;
+                        part.course.tell_anew();
+                    }
+                    // The order for it may have been lost with the stream before, or be on its way.
+                    None if is_divisible && same && part.shard.state == ShardState::Assigned => {
+                        part.away_since = None;
+                        machine.send_assignment(now, index, &self.options);
                     }
                     // Whatever it was, this worker does not have it: others take it at once.
                     None => {
@@ -61,12 +72,14 @@ impl Engine {
         }
         for held in held {
             let known = self.runs.get(&held.attempt.shard.run);
-            let part = known.and_then(|m| m.parts.iter().find(|part| part.attempt.id == held.attempt));
-            if held.ended || part.is_some_and(super::machine::Part::is_active) {
+            let part = known.and_then(|m| m.parts.iter().find(|part| part.is_at(&held.attempt)));
+            if held.ended || part.is_some_and(super::part::Part::is_active) {
                 continue;
             }
             let reason = "others have this work".to_owned();
-            let order = Order::Cancel { attempt: held.attempt.clone(), reason, discard: known.is_none() };
+            // What a shard came to is told by whoever has it.
+            let discard = known.is_none_or(|machine| machine.record.spec.shape() == Shape::Divisible);
+            let order = Order::Cancel { attempt: held.attempt.clone(), reason, discard };
             self.commands.push(Command::Tell(node.clone(), order));
         }
         self.reconcile_all(now);
@@ -96,11 +109,16 @@ impl Engine {
             return;
         }
         worker.presence = Presence::Away(now.boot);
-        let grace = if worker.draining { std::time::Duration::ZERO } else { self.options.link_grace };
+        let draining = worker.draining;
         for machine in self.runs.values_mut() {
+            let grace = match machine.record.spec.shape() {
+                _ if draining => std::time::Duration::ZERO,
+                Shape::Divisible => self.options.hand_over_grace,
+                Shape::Rate | Shape::Enumerable | Shape::OneShot | Shape::Composite => self.options.link_grace,
+            };
             for index in machine.active().collect::<Vec<_>>() {
                 let part = &mut machine.parts[index];
-                if part.attempt.node == *node && part.away_since.is_none() {
+                if part.node() == Some(node) && part.away_since.is_none() {
                     part.away_since = Some(now.boot);
                     part.grace = grace;
                 }

@@ -1,4 +1,4 @@
-//! Who has a part in a run, and who should: level-triggered, after every event that may matter.
+//! Who has a part in a run of shape rate, and who should: level-triggered, after every event that may matter.
 //!
 //! ```text
 //!   workers as they are ──► lost parts ─┐
@@ -12,6 +12,7 @@ use super::{Engine, Now, Options};
 use crate::placement::{Candidate, Decision, Needs, candidate, rescored, whole_score};
 use shanty_model::epoch::Epoch;
 use shanty_model::id::{NodeId, RunId};
+use shanty_model::kind::Shape;
 use shanty_model::rate::Plan;
 use shanty_model::state::{RunEvent, RunState, ShardState};
 use std::collections::BTreeMap;
@@ -31,6 +32,15 @@ impl Engine {
 
     /// Brings the parts of a run in line with the workers.
     pub(super) fn reconcile(&mut self, now: Now, run: &RunId) {
+        match self.runs.get(run).map(|machine| machine.record.spec.shape()) {
+            Some(Shape::Rate) => self.share_out(now, run),
+            Some(Shape::Divisible) => self.divide(now, run),
+            // No kind has one of these.
+            Some(Shape::Enumerable | Shape::OneShot | Shape::Composite) | None => {}
+        }
+    }
+
+    fn share_out(&mut self, now: Now, run: &RunId) {
         let candidates = self.candidates(now, run);
         let (epoch, options) = (self.epoch, self.options.clone());
         let Some(machine) = self.runs.get_mut(run) else { return };
@@ -57,14 +67,11 @@ impl Engine {
         if !machine.parts[index].is_active() {
             return;
         }
-        let node = machine.parts[index].node().clone();
+        let Some(node) = machine.parts[index].node().cloned() else { return };
         let had_share = machine.plan().is_some_and(|plan| plan.scores().get(index).copied().unwrap_or(0) > 0);
         machine.end_part(now, index, ShardState::Yielded, "lost", reason);
         // It may only be slow: whenever it reads this, it stops.
-        let attempt = machine.parts[index].attempt.id.clone();
-        let order =
-            super::Order::Cancel { attempt, reason: "others have this work".to_owned(), discard: false };
-        machine.tell(node.clone(), order);
+        machine.tell_cancel(index, "others have this work", false);
         if had_share {
             let at = machine.run_ns(now).saturating_add(lead);
             let shard = machine.parts[index].shard.id.index;
@@ -80,13 +87,13 @@ impl Engine {
 
     fn candidates(&self, now: Now, run: &RunId) -> Vec<Candidate> {
         let Some(machine) = self.runs.get(run) else { return Vec::new() };
-        let needs = Needs { kind: machine.record.spec.kind() };
+        let needs = Needs::of(&machine.record.spec);
         let busy = self.busy();
         self.workers
             .values()
             .map(|worker| {
                 let node = &worker.arrival.node;
-                let mine = machine.active().filter(|i| machine.parts[*i].node() == node).count();
+                let mine = machine.active().filter(|i| machine.parts[*i].node() == Some(node)).count();
                 let others =
                     busy.get(node).copied().unwrap_or(0).saturating_sub(u32::try_from(mine).unwrap_or(0));
                 candidate(&worker.standing(now.boot, &self.options, others), &needs)
@@ -99,7 +106,9 @@ impl Engine {
         let mut busy = BTreeMap::new();
         for machine in self.runs.values() {
             for index in machine.active() {
-                *busy.entry(machine.parts[index].node().clone()).or_insert(0) += 1;
+                if let Some(node) = machine.parts[index].node() {
+                    *busy.entry(node.clone()).or_insert(0) += 1;
+                }
             }
         }
         busy
@@ -118,7 +127,7 @@ impl Machine {
                 && self.is_going_on(index)
             {
                 scores[index] = 0;
-                reasons.push(format!("worker {} lost", part.node()));
+                reasons.extend(part.node().map(|node| format!("worker {node} lost")));
             }
         }
         reasons
@@ -147,7 +156,7 @@ impl Machine {
         let at = self.run_ns(now).saturating_add(nanos(options.lead));
         let mut reasons = Vec::new();
         for index in self.active().collect::<Vec<_>>() {
-            let node = self.parts[index].node().clone();
+            let Some(node) = self.parts[index].node().cloned() else { continue };
             let drains = workers.get(&node).is_some_and(|worker| worker.draining);
             let others = scores.iter().enumerate().any(|(i, score)| i != index && *score > 0);
             if drains && others && self.parts[index].leaves_at_ns.is_none() && scores[index] > 0 {
@@ -174,7 +183,7 @@ impl Machine {
         let is_start = self.plan().is_none();
         let mut reasons = Vec::new();
         for candidate in candidates.iter().filter(|c| c.score > 0.0 && !ends_soon) {
-            let has_part = self.active().any(|i| *self.parts[i].node() == candidate.node);
+            let has_part = self.active().any(|i| self.parts[i].node() == Some(&candidate.node));
             let this_start = (candidate.node.clone(), candidate.incarnation.clone());
             let unwilling = self.unwilling.contains(&this_start);
             if has_part || unwilling {
@@ -203,7 +212,8 @@ impl Machine {
             .parts
             .iter()
             .map(|part| {
-                workers.get(part.node()).map_or(0.0, |worker| worker.arrival.telemetry.lateness_p99_ms)
+                let worker = part.node().and_then(|node| workers.get(node));
+                worker.map_or(0.0, |worker| worker.arrival.telemetry.lateness_p99_ms)
             })
             .collect();
         match rescored(scores, &lateness) {
@@ -241,7 +251,7 @@ impl Machine {
         };
         for (part, weight) in self.parts.iter().zip(weights) {
             if let Some(candidate) =
-                candidates.iter_mut().find(|c| c.node == *part.node() && part.is_active())
+                candidates.iter_mut().find(|c| Some(&c.node) == part.node() && part.is_active())
             {
                 candidate.weight = weight;
             }

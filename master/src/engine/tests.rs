@@ -58,6 +58,7 @@ impl World {
             kinds: vec!["http_load".into()],
             slots: 4,
             labels: BTreeMap::new(),
+            connections: Vec::new(),
             telemetry,
         };
         self.engine.on_attached(self.now, arrival);
@@ -476,6 +477,7 @@ fn stored_state(world: &World) -> ActiveRun {
         shards: shards.into_values().collect(),
         attempts: attempts.into_values().collect(),
         series,
+        checkpoints: Vec::new(),
     }
 }
 

@@ -6,7 +6,8 @@ use crate::placement::{Needs, candidate};
 use crate::store::{RunRecord, ShardRecord};
 use shanty_model::id::{NodeId, RunId};
 use shanty_model::kind::http_load::Closing;
-use shanty_model::kind::{Progress, Report, Tally};
+use shanty_model::kind::{Progress, Report, Shape};
+use std::collections::BTreeSet;
 
 /// A run with how far it is.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +33,8 @@ pub struct ShardView {
     pub weight: u32,
     /// Sum of all weights.
     pub weight_total: u32,
+    /// What it is, for people; empty where shards are all alike.
+    pub title: String,
 }
 
 impl Engine {
@@ -75,7 +78,7 @@ impl Engine {
                 let attempts = busy.get(&worker.arrival.node).copied().unwrap_or(0);
                 let standing = worker.standing(now.boot, &self.options, attempts);
                 let kind = worker.arrival.kinds.first().map_or("", String::as_str);
-                let score = candidate(&standing, &Needs { kind }).score;
+                let score = candidate(&standing, &Needs { kind, connections: Vec::new() }).score;
                 (worker.clone(), attempts, score, standing.present)
             })
             .collect()
@@ -91,12 +94,23 @@ impl Engine {
 impl Machine {
     fn view(&self, now: Now) -> RunView {
         let elapsed_ns = self.run_ns(now);
-        let workers = u32::try_from(self.active().count()).unwrap_or(u32::MAX);
-        let Tally::HttpLoad(tally) = &self.tally;
-        let progress = self.plan().map(|plan| Progress::HttpLoad(tally.progress(plan, elapsed_ns, workers)));
+        let progress = match self.record.spec.shape() {
+            Shape::Divisible if self.record.detail.start_unix_ns.is_some() => {
+                let nodes: BTreeSet<&NodeId> =
+                    self.active().filter_map(|index| self.parts[index].node()).collect();
+                let workers = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
+                self.tally.shard_progress(elapsed_ns, &self.steps(), workers)
+            }
+            Shape::Divisible => None,
+            Shape::Rate | Shape::Enumerable | Shape::OneShot | Shape::Composite => {
+                let workers = u32::try_from(self.active().count()).unwrap_or(u32::MAX);
+                self.plan().and_then(|plan| self.tally.rate_progress(plan, elapsed_ns, workers))
+            }
+        };
+        let shards = self.parts.iter().map(|part| part.shard.clone()).collect();
         RunView {
             record: self.record.clone(),
-            shards: ShardView::all(&self.record, self.parts.iter().map(|part| part.shard.clone()).collect()),
+            shards: ShardView::all(&self.record, shards, |payload| self.tally.shard_title(payload)),
             progress,
             elapsed_ns,
             end_ns: self.plan().map(|plan| plan.load.end_ns()),
@@ -105,20 +119,28 @@ impl Machine {
 
     /// The figures so far, or the final ones once all parts have ended.
     pub(super) fn report(&self, now: Now) -> Option<Report> {
-        let plan = self.plan()?;
         let detail = &self.record.detail;
+        if self.record.spec.shape() == Shape::Divisible {
+            return detail.start_unix_ns.and_then(|_| self.tally.shard_report(self.run_ns(now)));
+        }
+        let plan = self.plan()?;
         let until_ns = detail.stopped_at_ns.unwrap_or_else(|| self.run_ns(now));
-        let Tally::HttpLoad(tally) = &self.tally;
         let whole = detail.stopping.is_none() && self.active().next().is_none();
         let closing = Closing { plan, until_ns, lost_shards: &detail.lost_shards, whole };
-        Some(Report::HttpLoad(Box::new(tally.report(closing))))
+        self.tally.rate_report(closing)
     }
 }
 
 impl ShardView {
-    /// The shards of a run with their shares.
+    /// The shards of a run that has ended, with their shares.
     #[must_use]
-    pub fn all(run: &RunRecord, shards: Vec<ShardRecord>) -> Vec<ShardView> {
+    pub fn stored(run: &RunRecord, shards: Vec<ShardRecord>) -> Vec<ShardView> {
+        ShardView::all(run, shards, |payload| {
+            run.report.as_ref().map(|report| report.shard_title(payload)).unwrap_or_default()
+        })
+    }
+
+    fn all(run: &RunRecord, shards: Vec<ShardRecord>, title: impl Fn(&str) -> String) -> Vec<ShardView> {
         let (weights, weight_total) =
             run.detail.plan.as_ref().map(shanty_model::rate::Plan::weights).unwrap_or_default();
         shards
@@ -126,7 +148,8 @@ impl ShardView {
             .map(|record| {
                 let index = usize::try_from(record.id.index).unwrap_or(usize::MAX);
                 let weight = weights.get(index).copied().unwrap_or(0);
-                ShardView { record, weight, weight_total }
+                let title = title(&record.payload);
+                ShardView { record, weight, weight_total, title }
             })
             .collect()
     }

@@ -22,6 +22,8 @@ pub struct Arrival {
     pub slots: u32,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// Names of the databases that it can reach.
+    pub connections: Vec<String>,
     /// Its figures.
     pub telemetry: Telemetry,
 }
@@ -83,6 +85,7 @@ impl Worker {
             telemetry: self.arrival.telemetry,
             kinds: self.arrival.kinds.clone(),
             labels: self.arrival.labels.clone(),
+            connections: self.arrival.connections.clone(),
             free_slots: self.arrival.slots.saturating_sub(busy),
             cordoned: self.cordoned,
             draining: self.draining,

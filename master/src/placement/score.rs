@@ -7,6 +7,7 @@
 
 use super::decision::Candidate;
 use shanty_model::id::NodeId;
+use shanty_model::kind::Spec;
 use shanty_model::telemetry::Telemetry;
 use std::collections::BTreeMap;
 
@@ -33,6 +34,8 @@ pub struct Standing {
     pub kinds: Vec<String>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// Names of the databases that it can reach.
+    pub connections: Vec<String>,
     /// Attempts it may still take.
     pub free_slots: u32,
     /// Whether it is cordoned.
@@ -48,6 +51,16 @@ pub struct Standing {
 pub struct Needs<'a> {
     /// The kind.
     pub kind: &'a str,
+    /// Names of the databases that it must be able to reach.
+    pub connections: Vec<&'a str>,
+}
+
+impl<'a> Needs<'a> {
+    /// What a run of this spec needs.
+    #[must_use]
+    pub fn of(spec: &'a Spec) -> Needs<'a> {
+        Needs { kind: spec.kind(), connections: spec.connections() }
+    }
 }
 
 /// A worker filtered and scored; its weight is 0 until the plan is made.
@@ -58,7 +71,7 @@ pub fn candidate(standing: &Standing, needs: &Needs<'_>) -> Candidate {
     Candidate {
         node: standing.node.clone(),
         incarnation: standing.incarnation.clone(),
-        refusal: refusal.to_owned(),
+        refusal,
         score,
         weight: 0,
         cores: standing.telemetry.cores,
@@ -68,22 +81,26 @@ pub fn candidate(standing: &Standing, needs: &Needs<'_>) -> Candidate {
     }
 }
 
-fn refusal(standing: &Standing, needs: &Needs<'_>) -> Option<&'static str> {
-    if !standing.present {
-        Some("away")
+fn refusal(standing: &Standing, needs: &Needs<'_>) -> Option<String> {
+    let lacks = needs.connections.iter().find(|name| !standing.connections.iter().any(|has| has == *name));
+    let word = if !standing.present {
+        "away"
     } else if standing.draining {
-        Some("draining")
+        "draining"
     } else if standing.cordoned {
-        Some("cordoned")
+        "cordoned"
     } else if !standing.kinds.iter().any(|kind| kind == needs.kind) {
-        Some("does not do this kind")
+        "does not do this kind"
+    } else if let Some(name) = lacks {
+        return Some(format!("lacks the connection {name}"));
     } else if standing.free_slots == 0 {
-        Some("no free slot")
+        "no free slot"
     } else if standing.telemetry.memory_percent() > MEMORY_FULL_PERCENT {
-        Some("out of memory")
+        "out of memory"
     } else {
-        None
-    }
+        return None;
+    };
+    Some(word.to_owned())
 }
 
 fn score(telemetry: &Telemetry) -> f64 {
@@ -155,6 +172,7 @@ mod tests {
             },
             kinds: vec!["http_load".into()],
             labels: BTreeMap::new(),
+            connections: vec!["shop".into()],
             free_slots: 1,
             cordoned: false,
             draining: false,
@@ -163,7 +181,7 @@ mod tests {
     }
 
     fn score_of(standing: &Standing) -> f64 {
-        candidate(standing, &Needs { kind: "http_load" }).score
+        candidate(standing, &Needs { kind: "http_load", connections: vec![] }).score
     }
 
     #[test]
@@ -190,13 +208,14 @@ mod tests {
     #[test]
     fn each_filter_names_its_reason() {
         let ok = standing(0.0, 0.0);
-        let needs = Needs { kind: "http_load" };
+        let needs = Needs { kind: "http_load", connections: vec!["shop"] };
         let reason = |worker: Standing| candidate(&worker, &needs).refusal;
         assert_eq!(reason(ok.clone()), "");
         assert_eq!(reason(Standing { present: false, ..ok.clone() }), "away");
         assert_eq!(reason(Standing { draining: true, ..ok.clone() }), "draining");
         assert_eq!(reason(Standing { cordoned: true, ..ok.clone() }), "cordoned");
         assert_eq!(reason(Standing { kinds: vec![], ..ok.clone() }), "does not do this kind");
+        assert_eq!(reason(Standing { connections: vec![], ..ok.clone() }), "lacks the connection shop");
         assert_eq!(reason(Standing { free_slots: 0, ..ok.clone() }), "no free slot");
         assert_eq!(reason(standing(0.0, 98.0)), "out of memory");
         assert_eq!(score_of(&Standing { cordoned: true, ..ok }), 0.0);

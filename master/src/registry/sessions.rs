@@ -189,6 +189,7 @@ mod tests {
             kinds: vec![],
             slots: 1,
             labels: BTreeMap::new(),
+            connections: vec![],
             telemetry: Telemetry::default(),
         }
     }

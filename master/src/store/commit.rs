@@ -7,9 +7,11 @@
 use super::row::run_key;
 use super::transaction::Transaction;
 use super::value::Record;
-use super::{AttemptRecord, Error, Mutation, NodeRecord, SeriesRecord, ShardRecord, Store};
+use super::{AttemptRecord, CheckpointRecord, Error, Mutation, NodeRecord, SeriesRecord, ShardRecord, Store};
 use crate::election::Mandate;
 use shanty_model::epoch::Epoch;
+use shanty_model::id::ShardId;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A transaction of a master is over within this time, or undone. The locks it waits for are given up after
@@ -90,7 +92,10 @@ impl Store {
                 Mutation::RememberRequest(request) => self.holds(request).await,
                 Mutation::AppendNodeEvent(event) => self.holds(event).await,
                 // These do no harm twice and say nothing.
-                Mutation::AppendSeries(_) | Mutation::DropSeries(_) | Mutation::PutNode(_) => continue,
+                Mutation::AppendSeries(_)
+                | Mutation::PutCheckpoint(_)
+                | Mutation::DropSeries(_)
+                | Mutation::PutNode(_) => continue,
             };
         }
         Ok(true)
@@ -137,6 +142,8 @@ async fn write(
     transaction.check_fence(epoch).await?;
     let mut pending = Pending::default();
     let (mut events, mut node_events, mut series) = (Vec::new(), Vec::new(), Vec::new());
+    // One statement sets a row once: the last of a shard counts.
+    let mut checkpoints: BTreeMap<&ShardId, &CheckpointRecord> = BTreeMap::new();
     for mutation in batch {
         match mutation {
             Mutation::InsertJob(job) => transaction.insert(&[job], "").await?,
@@ -155,6 +162,9 @@ async fn write(
             }
             Mutation::AppendEvent(event) => events.push(event),
             Mutation::AppendSeries(piece) => series.push(piece),
+            Mutation::PutCheckpoint(newest) => {
+                checkpoints.insert(&newest.attempt.shard, newest);
+            }
             Mutation::DropSeries(run) => {
                 // Thousands of pieces would take longer than a transaction may: they are hidden now and
                 // removed by `prune`.
@@ -174,5 +184,8 @@ async fn write(
     pending.flush(transaction).await?;
     transaction.insert(&events, "").await?;
     transaction.insert(&node_events, "").await?;
+    let (key, columns) = CheckpointRecord::COLUMNS.split_at(CheckpointRecord::KEYS);
+    let in_place = store.dialect.or_update(&key.join(", "), columns);
+    transaction.insert(&checkpoints.into_values().collect::<Vec<_>>(), &in_place).await?;
     transaction.insert::<SeriesRecord>(&series, &store.dialect.or_nothing("sequence")).await
 }

@@ -142,14 +142,27 @@ impl Dialect {
             .replace("{table}", table)
     }
 
-    /// Whether a failed CREATE INDEX means that the index is there: MySQL has no IF NOT EXISTS for it.
-    pub(super) fn is_index_there(self, error: &sqlx::Error) -> bool {
+    /// A statement of the schema without the words that the database does not know. MySQL has no IF NOT EXISTS
+    /// for indexes and columns, see [`Dialect::is_there`]; SQLite has none for columns, and needs none, as a step
+    /// is done there whole or not at all.
+    pub(super) fn without_missing_words(self, statement: &str) -> String {
+        match self {
+            Dialect::Postgres => statement.to_owned(),
+            Dialect::Sqlite => statement.replace("ADD COLUMN IF NOT EXISTS", "ADD COLUMN"),
+            Dialect::MySql => statement
+                .replace("CREATE INDEX IF NOT EXISTS", "CREATE INDEX")
+                .replace("ADD COLUMN IF NOT EXISTS", "ADD COLUMN"),
+        }
+    }
+
+    /// Whether a failed CREATE INDEX or ADD COLUMN means that the index or the column is there.
+    pub(super) fn is_there(self, error: &sqlx::Error) -> bool {
         match self {
             Dialect::Sqlite | Dialect::Postgres => false,
             Dialect::MySql => error
                 .as_database_error()
                 .and_then(|e| e.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>())
-                .is_some_and(|e| e.number() == 1061),
+                .is_some_and(|e| matches!(e.number(), 1060 | 1061)),
         }
     }
 
@@ -195,6 +208,18 @@ mod tests {
             Dialect::MySql.or_update("id", &["a", "b"]),
             " ON DUPLICATE KEY UPDATE a = VALUES(a), b = VALUES(b)"
         );
+    }
+
+    #[test]
+    fn words_that_a_database_does_not_know_are_left_out() {
+        let column = "ALTER TABLE t ADD COLUMN IF NOT EXISTS c TEXT";
+        assert_eq!(Dialect::Postgres.without_missing_words(column), column);
+        for dialect in [Dialect::Sqlite, Dialect::MySql] {
+            assert_eq!(dialect.without_missing_words(column), "ALTER TABLE t ADD COLUMN c TEXT");
+        }
+        let index = "CREATE INDEX IF NOT EXISTS i ON t (c)";
+        assert_eq!(Dialect::Sqlite.without_missing_words(index), index);
+        assert_eq!(Dialect::MySql.without_missing_words(index), "CREATE INDEX i ON t (c)");
     }
 
     #[test]

@@ -112,7 +112,7 @@ impl Pruning<'_> {
         Ok(())
     }
 
-    /// Removes a run's pieces of results. Answers whether all are gone.
+    /// Removes a run's pieces of results and its checkpoints. Answers whether all are gone.
     async fn series(&mut self, run: &RunId) -> Result<bool, Error> {
         while self.pieces_left > 0 {
             let mut values = run_key(run);
@@ -121,8 +121,11 @@ impl Pruning<'_> {
                  ORDER BY shard, attempt, sequence LIMIT 1 OFFSET ?";
             let rows = self.store.rows("series", bound, values).await?;
             let Some(row) = rows.first() else {
-                let statement = "DELETE FROM series WHERE job = ? AND number = ?";
-                self.pruned.series += self.piece(vec![(statement, run_key(run))]).await?;
+                let rest = vec![
+                    ("DELETE FROM checkpoint WHERE job = ? AND number = ?", run_key(run)),
+                    ("DELETE FROM series WHERE job = ? AND number = ?", run_key(run)),
+                ];
+                self.pruned.series += self.piece(rest).await?;
                 return Ok(true);
             };
             let mut fields = Fields::new(row, "series");

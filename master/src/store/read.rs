@@ -8,7 +8,7 @@ use super::row::run_key;
 use super::transaction::in_time;
 use super::value::{Fields, Record, Value, arguments, int, text};
 use super::{
-    ActiveRun, AttemptRecord, Error, EventRecord, JobRecord, NodeEventRecord, NodeRecord, RequestRecord,
+    ActiveRun, AttemptRecord, CheckpointRecord, Error, EventRecord, JobRecord, NodeEventRecord, NodeRecord, RequestRecord,
     RunFilter, RunRecord, SeriesRecord, ShardRecord, Store,
 };
 use shanty_model::id::{JobId, RunId};
@@ -84,7 +84,8 @@ impl Store {
                  s.job = attempt.job AND s.number = attempt.number AND s.shard = attempt.shard) ORDER BY shard";
             let attempts = self.select::<AttemptRecord>(newest, run_key(&run.id)).await?;
             let series = self.series(&run.id).await?;
-            active.push(ActiveRun { run, shards, attempts, series });
+            let checkpoints = self.checkpoints(&run.id).await?;
+            active.push(ActiveRun { run, shards, attempts, series, checkpoints });
         }
         Ok(active)
     }
@@ -178,10 +179,7 @@ impl Store {
 
     /// All pieces of results of a run, by attempt and number; none once they were dropped.
     pub async fn series(&self, run: &RunId) -> Result<Vec<SeriesRecord>, Error> {
-        let dropped = "SELECT series_dropped FROM run WHERE job = ? AND number = ?";
-        if let Some(row) = self.rows("run", dropped, run_key(run)).await?.first()
-            && Fields::new(row, "run").int()? != 0
-        {
+        if self.are_results_dropped(run).await? {
             return Ok(Vec::new());
         }
         let mut series: Vec<SeriesRecord> = Vec::new();
@@ -205,6 +203,20 @@ impl Store {
                 return Ok(series);
             }
         }
+    }
+
+    /// The newest results of each shard of a run that has some, by index; none once they were dropped.
+    pub async fn checkpoints(&self, run: &RunId) -> Result<Vec<CheckpointRecord>, Error> {
+        if self.are_results_dropped(run).await? {
+            return Ok(Vec::new());
+        }
+        self.select("WHERE job = ? AND number = ? ORDER BY shard", run_key(run)).await
+    }
+
+    async fn are_results_dropped(&self, run: &RunId) -> Result<bool, Error> {
+        let dropped = "SELECT series_dropped FROM run WHERE job = ? AND number = ?";
+        let rows = self.rows("run", dropped, run_key(run)).await?;
+        rows.first().map_or(Ok(false), |row| Ok(Fields::new(row, "run").int()? != 0))
     }
 
     /// An answered request.

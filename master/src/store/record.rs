@@ -7,7 +7,7 @@ use crate::placement::Decision;
 use serde::{Deserialize, Serialize};
 use shanty_model::epoch::Epoch;
 use shanty_model::id::{AttemptId, JobId, NodeId, RunId, ShardId};
-use shanty_model::kind::{Report, Spec};
+use shanty_model::kind::{Change, Report, Spec};
 use shanty_model::rate::Plan;
 use shanty_model::state::{RunState, ShardState};
 use std::collections::BTreeMap;
@@ -79,6 +79,9 @@ pub struct RunDetail {
     pub stopping: Option<(RunState, String)>,
     /// When it was asked to stop, nanoseconds since its start.
     pub stopped_at_ns: Option<u64>,
+    /// What was changed in a run of shape divisible, all changes in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<Change>,
 }
 
 /// A slice of a run.
@@ -86,6 +89,12 @@ pub struct RunDetail {
 pub struct ShardRecord {
     /// Its name.
     pub id: ShardId,
+    /// What tells it from the others of its run where shards are found on the way; else empty.
+    pub name: String,
+    /// What it does: JSON of the kind's `Shard`; empty where that is in the directive.
+    pub payload: String,
+    /// Its size in the kind's own measure; larger ones go first, 0 before all.
+    pub size: u64,
     /// Where it is.
     pub state: ShardState,
     /// Number of its newest attempt; 0 before the first.
@@ -184,6 +193,19 @@ pub struct SeriesRecord {
     pub partial: Vec<u8>,
 }
 
+/// The newest results of a shard whose reports replace each other, as they came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckpointRecord {
+    /// The attempt that reported them; there is one record per shard.
+    pub attempt: AttemptId,
+    /// The worker.
+    pub node: NodeId,
+    /// Number of the report.
+    pub sequence: u64,
+    /// The kind's `Partial`, MessagePack.
+    pub partial: Vec<u8>,
+}
+
 /// A request that was answered, so that its repetition gets the same answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestRecord {
@@ -248,7 +270,9 @@ pub enum Mutation {
     AppendEvent(EventRecord),
     /// A piece of results; nothing happens if it is there already.
     AppendSeries(SeriesRecord),
-    /// Removes the pieces of results of a run whose report is stored.
+    /// The newest results of a shard, in place of those before.
+    PutCheckpoint(CheckpointRecord),
+    /// Removes the pieces of results and the checkpoints of a run whose report is stored.
     DropSeries(RunId),
     /// Remembers an answered request; a conflict if the id is taken.
     RememberRequest(RequestRecord),
@@ -269,6 +293,8 @@ pub struct ActiveRun {
     pub attempts: Vec<AttemptRecord>,
     /// All results so far, by attempt and number.
     pub series: Vec<SeriesRecord>,
+    /// The newest results of each shard that has some, by index.
+    pub checkpoints: Vec<CheckpointRecord>,
 }
 
 /// Which runs a list holds.

@@ -5,7 +5,7 @@
 
 use super::value::{Fields, Record, Value, Versioned, count, int, json, key, text};
 use super::{
-    AttemptRecord, Error, EventRecord, JobRecord, NodeEventRecord, NodeRecord, RequestRecord, RunRecord,
+    AttemptRecord, CheckpointRecord, Error, EventRecord, JobRecord, NodeEventRecord, NodeRecord, RequestRecord, RunRecord,
     SeriesRecord, ShardRecord,
 };
 use shanty_model::epoch::Epoch;
@@ -139,17 +139,20 @@ impl Record for RunRecord {
 impl Record for ShardRecord {
     const TABLE: &'static str = "shard";
     const COLUMNS: &'static [&'static str] =
-        &["job", "number", "shard", "state", "attempt", "node", "reason", "version"];
+        &["job", "number", "shard", "name", "payload", "size", "state", "attempt", "node", "reason", "version"];
     const KEYS: usize = 3;
 
     fn values(&self) -> Result<Vec<Value>, Error> {
         let mut values = shard_key(&self.id);
         values.extend([
+            text(&self.name),
+            text(&self.payload),
+            count(&Record::name(self), self.size)?,
             text(self.state.name()),
             int(self.attempt),
             self.node.as_ref().map_or(Value::Text(None), text),
             text(&self.reason),
-            count(&self.name(), self.version)?,
+            count(&Record::name(self), self.version)?,
         ]);
         Ok(values)
     }
@@ -157,6 +160,10 @@ impl Record for ShardRecord {
     fn read(fields: &mut Fields<'_>) -> Result<Self, Error> {
         Ok(ShardRecord {
             id: fields.shard_id()?,
+            // Shards from before these columns have none.
+            name: fields.opt_text()?.unwrap_or_default(),
+            payload: fields.opt_text()?.unwrap_or_default(),
+            size: fields.number()?,
             state: {
                 let name = fields.text()?;
                 ShardState::from_name(&name)
@@ -283,6 +290,36 @@ impl Record for SeriesRecord {
 
     fn name(&self) -> String {
         format!("piece {} of attempt {}", self.sequence, self.attempt)
+    }
+}
+
+impl Record for CheckpointRecord {
+    const TABLE: &'static str = "checkpoint";
+    const COLUMNS: &'static [&'static str] =
+        &["job", "number", "shard", "attempt", "sequence", "node", "body"];
+    const KEYS: usize = 3;
+
+    fn values(&self) -> Result<Vec<Value>, Error> {
+        let mut values = attempt_key(&self.attempt);
+        values.extend([
+            count(&self.name(), self.sequence)?,
+            text(&self.node),
+            Value::Blob(self.partial.clone()),
+        ]);
+        Ok(values)
+    }
+
+    fn read(fields: &mut Fields<'_>) -> Result<Self, Error> {
+        Ok(CheckpointRecord {
+            attempt: fields.attempt_id()?,
+            sequence: fields.number()?,
+            node: fields.parsed()?,
+            partial: fields.blob()?,
+        })
+    }
+
+    fn name(&self) -> String {
+        format!("checkpoint {} of attempt {}", self.sequence, self.attempt)
     }
 }
 

@@ -11,7 +11,9 @@ use sqlx::{AnyConnection, AssertSqlSafe, Executor as _, Row as _};
 
 /// The steps; step 1 is the first. Every statement may be done again: MySQL commits each on its own, so a
 /// step can be left half done. `number` is a run's number in its job, `version` the row's own.
-const STEPS: &[&[&str]] = &[&[
+const STEPS: &[&[&str]] = &[FIRST, DIVISIBLE];
+
+const FIRST: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS fence (id BIGINT NOT NULL PRIMARY KEY, epoch BIGINT NOT NULL, \
      incarnation {text} NOT NULL){table}",
     "DELETE FROM fence WHERE epoch = 0",
@@ -50,7 +52,17 @@ const STEPS: &[&[&str]] = &[&[
     "CREATE TABLE IF NOT EXISTS node_event (sequence BIGINT NOT NULL PRIMARY KEY, time_ms BIGINT NOT NULL, \
      node {key} NOT NULL, reason {text} NOT NULL, message {text} NOT NULL, epoch BIGINT NOT NULL){table}",
     "CREATE TABLE IF NOT EXISTS node (id {key} NOT NULL PRIMARY KEY, cordoned BIGINT NOT NULL){table}",
-]];
+];
+
+/// Shards that are found on the way, and their newest results. A text column has no default in MySQL.
+const DIVISIBLE: &[&str] = &[
+    "ALTER TABLE shard ADD COLUMN IF NOT EXISTS name {text}",
+    "ALTER TABLE shard ADD COLUMN IF NOT EXISTS payload {text}",
+    "ALTER TABLE shard ADD COLUMN IF NOT EXISTS size BIGINT DEFAULT 0 NOT NULL",
+    "CREATE TABLE IF NOT EXISTS checkpoint (job {key} NOT NULL, number BIGINT NOT NULL, \
+     shard BIGINT NOT NULL, attempt BIGINT NOT NULL, sequence BIGINT NOT NULL, node {key} NOT NULL, \
+     body {blob} NOT NULL, PRIMARY KEY (job, number, shard)){table}",
+];
 
 /// Brings the tables up to date.
 ///
@@ -82,12 +94,9 @@ async fn climb(connection: &mut AnyConnection, dialect: Dialect, newest: i64) ->
     }
     for (number, step) in (1_i64..).zip(STEPS).filter(|(number, _)| *number > from) {
         for statement in *step {
-            let mut statement = dialect.with_types(statement);
-            if dialect == Dialect::MySql {
-                statement = statement.replace("CREATE INDEX IF NOT EXISTS", "CREATE INDEX");
-            }
+            let statement = dialect.without_missing_words(&dialect.with_types(statement));
             match connection.execute(AssertSqlSafe(statement)).await {
-                Err(error) if !dialect.is_index_there(&error) => return Err(trouble("schema", error)),
+                Err(error) if !dialect.is_there(&error) => return Err(trouble("schema", error)),
                 Ok(_) | Err(_) => {}
             }
         }

@@ -17,5 +17,5 @@ mod outbox;
 mod port;
 mod supervise;
 
-pub(crate) use port::Port;
+pub(crate) use port::{Port, Work};
 pub(crate) use supervise::supervise;

@@ -14,12 +14,24 @@ use tokio::sync::{Notify, Semaphore, watch};
 /// Reports kept without acknowledgement: ten minutes of one a second, far more than any orphan limit.
 pub(super) const KEPT: usize = 600;
 
+/// What an attempt is to do, as its driver reads it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Work {
+    /// JSON of the kind's `Spec`.
+    pub(crate) spec: String,
+    /// JSON of the kind's `Shard`; empty for none.
+    pub(crate) shard: String,
+    /// The run's start, nanoseconds of this machine's CLOCK_MONOTONIC.
+    pub(crate) start_monotonic_ns: u64,
+    /// The run's start on the master's clock, nanoseconds since 1970.
+    pub(crate) start_unix_ns: i64,
+}
+
 /// Both sides of an attempt.
 #[derive(Debug)]
 pub(crate) struct Port {
     id: AttemptId,
-    spec: String,
-    start_monotonic_ns: u64,
+    work: Work,
     directive: watch::Sender<String>,
     stop: watch::Sender<Option<StopReason>>,
     room: Semaphore,
@@ -37,17 +49,10 @@ struct Book {
 
 impl Port {
     /// The port of an attempt that is about to begin; `wake` is told when there is something to send.
-    pub(crate) fn new(
-        id: AttemptId,
-        spec: String,
-        directive: String,
-        start_monotonic_ns: u64,
-        wake: Arc<Notify>,
-    ) -> Port {
+    pub(crate) fn new(id: AttemptId, work: Work, directive: String, wake: Arc<Notify>) -> Port {
         Port {
             id,
-            spec,
-            start_monotonic_ns,
+            work,
             directive: watch::Sender::new(directive),
             stop: watch::Sender::new(None),
             room: Semaphore::new(KEPT),
@@ -132,11 +137,19 @@ impl AttemptPort for Port {
     }
 
     fn spec(&self) -> &str {
-        &self.spec
+        &self.work.spec
+    }
+
+    fn shard(&self) -> &str {
+        &self.work.shard
     }
 
     fn start_monotonic_ns(&self) -> u64 {
-        self.start_monotonic_ns
+        self.work.start_monotonic_ns
+    }
+
+    fn start_unix_ns(&self) -> i64 {
+        self.work.start_unix_ns
     }
 
     fn directives(&self) -> watch::Receiver<String> {
@@ -178,7 +191,7 @@ mod tests {
     use super::*;
 
     fn port() -> Port {
-        Port::new("a.1/0#1".parse().unwrap(), "{}".to_owned(), "1".to_owned(), 5, Arc::default())
+        Port::new("a.1/0#1".parse().unwrap(), Work::default(), "1".to_owned(), Arc::default())
     }
 
     #[tokio::test]

@@ -67,6 +67,7 @@ fn panic_message(panic: &(dyn Any + Send)) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attempt::Work;
     use futures_util::future::BoxFuture;
     use shanty_model::kind::Shape;
     use shanty_rt::driver::AttemptPort;
@@ -89,7 +90,7 @@ mod tests {
         run: fn() -> BoxFuture<'static, Result<Outcome, DriverError>>,
         stop: Option<StopReason>,
     ) -> End {
-        let port = Port::new("a.1/0#1".parse().unwrap(), String::new(), String::new(), 0, Arc::default());
+        let port = Port::new("a.1/0#1".parse().unwrap(), Work::default(), String::new(), Arc::default());
         let abort = CancellationToken::new();
         if let Some(reason) = stop {
             port.ask_to_stop(reason);

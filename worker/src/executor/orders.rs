@@ -10,7 +10,7 @@ use super::admission::{Admission, Situation, admit};
 use super::core::Executor;
 use super::leader::Claim;
 use super::roll::{Held, Told};
-use crate::attempt::{Port, supervise};
+use crate::attempt::{Port, Work, supervise};
 use crate::ledger;
 use crate::link::{Assign, Attached, Cancel, Change, Event, Heard, Progress, Said, SessionId, Update};
 use shanty_model::epoch::Epoch;
@@ -193,11 +193,21 @@ impl Executor {
     }
 
     fn begin(&mut self, assign: Assign) {
-        let Assign { epoch, attempt, kind, spec, directive, change, orphan_limit, start_monotonic_ns } =
-            assign;
+        let Assign {
+            epoch,
+            attempt,
+            kind,
+            spec,
+            shard,
+            directive,
+            change,
+            orphan_limit,
+            start_monotonic_ns,
+            start_unix_ns,
+        } = assign;
         let Some(driver) = self.drivers.get(kind.as_str()).cloned() else { return };
-        let port =
-            Arc::new(Port::new(attempt.clone(), spec, directive, start_monotonic_ns, self.wake.clone()));
+        let work = Work { spec, shard, start_monotonic_ns, start_unix_ns };
+        let port = Arc::new(Port::new(attempt.clone(), work, directive, self.wake.clone()));
         let abort = CancellationToken::new();
         let cap = self.options.orphan_limit;
         let held = Held {

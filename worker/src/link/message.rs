@@ -92,6 +92,8 @@ pub(crate) struct Assign {
     pub(crate) kind: String,
     /// JSON of the kind's `Spec`.
     pub(crate) spec: String,
+    /// JSON of the kind's `Shard`; empty for none.
+    pub(crate) shard: String,
     /// JSON of the kind's `Directive`; empty for none.
     pub(crate) directive: String,
     /// Number of that directive.
@@ -100,6 +102,8 @@ pub(crate) struct Assign {
     pub(crate) orphan_limit: Option<Duration>,
     /// The run's start, nanoseconds of this machine's CLOCK_MONOTONIC.
     pub(crate) start_monotonic_ns: u64,
+    /// The same on the master's clock, nanoseconds since 1970.
+    pub(crate) start_unix_ns: i64,
 }
 
 /// An order to change an attempt.

@@ -55,6 +55,8 @@ pub(crate) struct Face {
     pub(crate) labels: BTreeMap<String, String>,
     /// Most requests per second; 0 for no cap.
     pub(crate) max_rate: f64,
+    /// Names of the databases that it can reach.
+    pub(crate) connections: Vec<String>,
 }
 
 /// What sessions read of the rest of the worker.

@@ -104,6 +104,10 @@ pub(super) fn to_worker(message: pb::ToWorker, offset: &Offset) -> Result<Inboun
         to_worker::Message::Ack(pb::ReportAck { attempt, sequence, ended }) => {
             Heard::Ack { attempt: attempt.parse().map_err(invalid("ack.attempt"))?, sequence, ended }
         }
+        to_worker::Message::Check(pb::CheckConnection { question: _, connection }) => {
+            tracing::debug!(connection, "asked to try a connection, which this worker does not do");
+            return Err(Invalid::Unknown);
+        }
         to_worker::Message::Drain(pb::Drain { epoch, drain }) => Heard::Drain { epoch: Epoch(epoch), drain },
     };
     Ok(Inbound::Order(order))
@@ -125,8 +129,7 @@ fn welcomed(welcome: pb::Welcome) -> Result<Welcomed, Invalid> {
 }
 
 fn assign(order: pb::Assign, offset: &Offset) -> Result<Heard, Invalid> {
-    // The shard is for kinds that have one beyond their directive; drivers of shape rate do not read it.
-    let pb::Assign { epoch, attempt, kind, spec, shard: _, directive, change, orphan_limit, start_unix_ns } =
+    let pb::Assign { epoch, attempt, kind, spec, shard, directive, change, orphan_limit, start_unix_ns } =
         order;
     let (epoch, attempt): (_, AttemptId) =
         (Epoch(epoch), attempt.parse().map_err(invalid("assign.attempt"))?);
@@ -152,10 +155,12 @@ fn assign(order: pb::Assign, offset: &Offset) -> Result<Heard, Invalid> {
         attempt,
         kind,
         spec,
+        shard,
         directive,
         change,
         orphan_limit,
         start_monotonic_ns,
+        start_unix_ns,
     })))
 }
 
@@ -171,6 +176,7 @@ pub(super) fn hello(face: &Face, max_epoch: Epoch, telemetry: &Telemetry) -> pb:
         labels: face.labels.clone().into_iter().collect(),
         max_rate: face.max_rate,
         telemetry: Some(shanty_rt::wire::telemetry::encode(telemetry)),
+        connections: face.connections.clone(),
     }))
 }
 
@@ -252,7 +258,7 @@ mod tests {
             attempt: "nightly.17/3#2".to_owned(),
             kind: "http_load".to_owned(),
             spec: "{}".to_owned(),
-            shard: String::new(),
+            shard: "{\"step\":\"plan\"}".to_owned(),
             directive: "{}".to_owned(),
             change: 1,
             orphan_limit: None,
@@ -269,7 +275,8 @@ mod tests {
         else {
             panic!("no assign")
         };
-        assert_eq!(assign.start_monotonic_ns, 500);
+        assert_eq!((assign.start_monotonic_ns, assign.start_unix_ns), (500, 1500));
+        assert_eq!(assign.shard, "{\"step\":\"plan\"}");
         assert_eq!(assign.attempt.to_string(), "nightly.17/3#2");
         let early = order(to_worker::Message::Assign(an_assign()), &Offset::default()).unwrap();
         assert!(matches!(early, Inbound::Order(Heard::Unreadable { .. })));

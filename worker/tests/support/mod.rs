@@ -213,7 +213,7 @@ pub fn start(driver: &HttpLoadDriver, spec: &Spec, directive: &Directive) -> Run
 
 /// Starts an attempt that begins at an instant of CLOCK_MONOTONIC.
 pub fn start_at(driver: &HttpLoadDriver, spec: &Spec, directive: &Directive, start_ns: u64) -> Running {
-    let (cx, port) = AttemptContext::<HttpLoad>::for_test(spec, directive, start_ns).unwrap();
+    let (cx, port) = AttemptContext::<HttpLoad>::for_test(spec, &(), directive, start_ns).unwrap();
     let driver = driver.clone();
     let task = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -2,12 +2,15 @@
 //!
 //! A kind has a [`Shape`], which says how it splits, what happens when a worker is lost, and when it is
 //! done. Generic master code knows shapes; what differs between kinds is behind [`Spec`], [`Change`] and
-//! [`Tally`], whose matches are in this file alone.
+//! [`Tally`], whose matches are here and in `results` alone.
 //! In: a user's wish. Out: violations, loads, tallies, reports.
 //! Tests: beside each kind.
 
 pub mod db_sync;
 pub mod http_load;
+mod results;
+
+pub use results::{Absorbed, BadPartial, Note, Progress, Report, Tally};
 
 use crate::rate::Load;
 use crate::state::ShardState;
@@ -227,7 +230,7 @@ pub struct Resource {
 }
 
 /// A shard that is to be made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ShardDraft {
     /// What tells it from all others of its run; a draft with a name that is there already is the same shard.
     pub name: String,
@@ -290,6 +293,15 @@ impl Change {
         }
     }
 
+    /// The change in words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Change::HttpLoad(change) => format!("rate {}/s", change.rate),
+            Change::DbSync(change) => change.words(),
+        }
+    }
+
     /// This change with a newer one over it.
     #[must_use]
     pub fn then(self, newer: Change) -> Change {
@@ -298,122 +310,4 @@ impl Change {
             (_, newer) => newer,
         }
     }
-}
-
-/// Results of a run so far, merged over its attempts, of whichever kind.
-#[derive(Debug, Clone)]
-pub enum Tally {
-    /// Of a load run.
-    HttpLoad(Box<http_load::Tally>),
-    /// Of a sync.
-    DbSync(Box<db_sync::Tally>),
-}
-
-/// A piece of results that its kind cannot read.
-#[derive(Debug, thiserror::Error)]
-#[error("unreadable results: {0}")]
-pub struct BadPartial(String);
-
-/// What a piece of results brought besides figures.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Absorbed {
-    /// Shards that were found.
-    pub found: Vec<ShardDraft>,
-    /// What a person should know.
-    pub notes: Vec<Note>,
-}
-
-/// Something a person should know.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Note {
-    /// Whether the result may suffer.
-    pub warning: bool,
-    /// UPPER_SNAKE_CASE.
-    pub reason: String,
-    /// In words.
-    pub message: String,
-}
-
-impl Tally {
-    /// Merges one piece of results of shard `shard`, done by `node`. The caller sees to it that each piece
-    /// comes once, in order.
-    ///
-    /// # Errors
-    /// [`BadPartial`] when the bytes are not the kind's `Partial`; the tally stays as it was.
-    pub fn absorb(
-        &mut self,
-        shard: u32,
-        node: &crate::id::NodeId,
-        bytes: &[u8],
-    ) -> Result<Absorbed, BadPartial> {
-        let unreadable = |error: rmp_serde::decode::Error| BadPartial(error.to_string());
-        match self {
-            Tally::HttpLoad(tally) => {
-                let partial = rmp_serde::from_slice(bytes).map_err(unreadable)?;
-                tally.absorb(shard, node, &partial);
-                Ok(Absorbed::default())
-            }
-            Tally::DbSync(tally) => {
-                let partial = rmp_serde::from_slice(bytes).map_err(unreadable)?;
-                let (found, notes) = tally.absorb(shard, node, partial);
-                Ok(Absorbed {
-                    found: found.into_iter().map(ShardDraft::of_sync).collect(),
-                    notes: notes
-                        .into_iter()
-                        .map(|db_sync::Note { warning, reason, message }| Note { warning, reason, message })
-                        .collect(),
-                })
-            }
-        }
-    }
-
-    /// What is left of a shard under way that could be cut in two, in the kind's own measure; none when it cannot.
-    #[must_use]
-    pub fn left_to_cut(&self, shard: u32) -> Option<u64> {
-        match self {
-            Tally::HttpLoad(_) => None,
-            Tally::DbSync(tally) => tally
-                .shard(shard)
-                .filter(|partial| matches!(partial.step, db_sync::Step::Copy { .. }))
-                .and_then(|partial| partial.remaining),
-        }
-    }
-
-    /// Remembers how far it is at an instant of the run, nanoseconds since its start, for the present rate.
-    pub fn mark(&mut self, run_ns: u64) {
-        match self {
-            Tally::HttpLoad(_) => {}
-            Tally::DbSync(tally) => tally.mark(run_ns),
-        }
-    }
-}
-
-/// The report of a run, of whichever kind.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Report {
-    /// Of a load run.
-    HttpLoad(Box<http_load::Report>),
-    /// Of a sync.
-    DbSync(Box<db_sync::Report>),
-}
-
-impl Report {
-    /// What was asked for and does not hold, in words: thresholds, comparisons. A run with one of them has failed.
-    #[must_use]
-    pub fn shortfalls(&self) -> Vec<String> {
-        match self {
-            Report::HttpLoad(report) => report.broken_thresholds(),
-            Report::DbSync(report) => report.shortfalls(),
-        }
-    }
-}
-
-/// Progress of a run, of whichever kind.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Progress {
-    /// Of a load run.
-    HttpLoad(http_load::Progress),
-    /// Of a sync.
-    DbSync(db_sync::Progress),
 }

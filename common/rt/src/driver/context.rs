@@ -25,8 +25,12 @@ pub trait AttemptPort: Send + Sync + 'static {
     fn id(&self) -> &AttemptId;
     /// JSON of the kind's `Spec`.
     fn spec(&self) -> &str;
+    /// JSON of the kind's `Shard`; empty where what is to be done is in the directive.
+    fn shard(&self) -> &str;
     /// The run's start, nanoseconds of this machine's CLOCK_MONOTONIC. May lie ahead.
     fn start_monotonic_ns(&self) -> u64;
+    /// The run's start on the master's clock, nanoseconds since 1970: the same for every attempt of the run.
+    fn start_unix_ns(&self) -> i64;
     /// JSON of the kind's `Directive`, newest value first known.
     fn directives(&self) -> watch::Receiver<String>;
     /// Set when the attempt shall stop.
@@ -43,6 +47,7 @@ pub trait AttemptPort: Send + Sync + 'static {
 pub struct AttemptContext<K: Kind> {
     port: Arc<dyn AttemptPort>,
     spec: K::Spec,
+    shard: K::Shard,
     kind: PhantomData<K>,
 }
 
@@ -50,11 +55,14 @@ impl<K: Kind> AttemptContext<K> {
     /// The typed view of `port`.
     ///
     /// # Errors
-    /// A permanent error when the spec is not the kind's.
+    /// A permanent error when the spec or the shard is not the kind's.
     pub fn open(port: Arc<dyn AttemptPort>) -> Result<AttemptContext<K>, DriverError> {
-        let spec = serde_json::from_str(port.spec())
-            .map_err(|error| DriverError::Permanent(format!("unreadable spec: {error}")))?;
-        Ok(AttemptContext { port, spec, kind: PhantomData })
+        let unreadable =
+            |what: &str, error| DriverError::Permanent(format!("unreadable {what}: {error}"));
+        let spec = serde_json::from_str(port.spec()).map_err(|error| unreadable("spec", error))?;
+        let shard = if port.shard().is_empty() { "null" } else { port.shard() };
+        let shard = serde_json::from_str(shard).map_err(|error| unreadable("shard", error))?;
+        Ok(AttemptContext { port, spec, shard, kind: PhantomData })
     }
 
     /// The attempt.
@@ -69,10 +77,24 @@ impl<K: Kind> AttemptContext<K> {
         &self.spec
     }
 
+    /// What this shard is to do.
+    #[must_use]
+    pub fn shard(&self) -> &K::Shard {
+        &self.shard
+    }
+
     /// The run's start, nanoseconds of this machine's CLOCK_MONOTONIC.
     #[must_use]
     pub fn start_monotonic_ns(&self) -> u64 {
         self.port.start_monotonic_ns()
+    }
+
+    /// The run's start on the master's clock, nanoseconds since 1970. It is the same for every attempt of the
+    /// run, on whichever worker: with the run's id it tells the run from every other, those of another cluster
+    /// with the same names included.
+    #[must_use]
+    pub fn start_unix_ns(&self) -> i64 {
+        self.port.start_unix_ns()
     }
 
     /// The newest directive.
@@ -122,9 +144,10 @@ impl<K: Kind> AttemptContext<K> {
     /// A context for tests with its other end.
     ///
     /// # Errors
-    /// A permanent error when spec or directive cannot be encoded.
+    /// A permanent error when spec, shard or directive cannot be encoded.
     pub fn for_test(
         spec: &K::Spec,
+        shard: &K::Shard,
         directive: &K::Directive,
         start_monotonic_ns: u64,
     ) -> Result<(AttemptContext<K>, Arc<TestPort>), DriverError> {
@@ -138,6 +161,7 @@ impl<K: Kind> AttemptContext<K> {
                 number: 1,
             },
             spec: serde_json::to_string(spec).map_err(json)?,
+            shard: serde_json::to_string(shard).map_err(json)?,
             start_monotonic_ns,
             directive: watch::Sender::new(serde_json::to_string(directive).map_err(json)?),
             stop: watch::Sender::new(None),
@@ -146,6 +170,9 @@ impl<K: Kind> AttemptContext<K> {
         Ok((AttemptContext::open(port.clone())?, port))
     }
 }
+
+/// The start of a test's run, nanoseconds since 1970.
+const TEST_START_UNIX_NS: i64 = 1_700_000_000_000_000_000;
 
 /// What a test saw an attempt do.
 #[derive(Debug, Clone, Default)]
@@ -161,6 +188,7 @@ pub struct Emitted {
 pub struct TestPort {
     id: AttemptId,
     spec: String,
+    shard: String,
     start_monotonic_ns: u64,
     /// Sends directives (JSON).
     pub directive: watch::Sender<String>,
@@ -183,8 +211,14 @@ impl AttemptPort for TestPort {
     fn spec(&self) -> &str {
         &self.spec
     }
+    fn shard(&self) -> &str {
+        &self.shard
+    }
     fn start_monotonic_ns(&self) -> u64 {
         self.start_monotonic_ns
+    }
+    fn start_unix_ns(&self) -> i64 {
+        TEST_START_UNIX_NS
     }
     fn directives(&self) -> watch::Receiver<String> {
         self.directive.subscribe()
@@ -200,4 +234,37 @@ impl AttemptPort for TestPort {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).applied.push(revision);
     }
     fn lateness(&self, _p99_ms: f64) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shanty_model::kind::db_sync::{DbSync, Directive, Spec, Step};
+    use shanty_model::kind::http_load::{self, HttpLoad};
+
+    #[test]
+    fn a_shard_comes_with_its_attempt_and_none_is_none() {
+        let step = Step::Copy { table: 2, part: 3 };
+        let (cx, port) =
+            AttemptContext::<DbSync>::for_test(&Spec::default(), &step, &Directive::default(), 7).unwrap();
+        assert_eq!((*cx.shard(), cx.start_monotonic_ns()), (step, 7));
+        assert_eq!(cx.start_unix_ns(), port.start_unix_ns());
+
+        let spec = serde_json::to_string(&http_load::Spec::default()).unwrap();
+        let port = |shard: &str| {
+            Arc::new(TestPort {
+                id: "a.1/0#1".parse().unwrap(),
+                spec: spec.clone(),
+                shard: shard.to_owned(),
+                start_monotonic_ns: 0,
+                directive: watch::Sender::new(String::new()),
+                stop: watch::Sender::new(None),
+                seen: Mutex::default(),
+            })
+        };
+        assert!(AttemptContext::<HttpLoad>::open(port("")).is_ok());
+        assert!(AttemptContext::<HttpLoad>::open(port("null")).is_ok());
+        let error = AttemptContext::<HttpLoad>::open(port("{}")).err().map(|error| error.to_string());
+        assert!(error.unwrap_or_default().starts_with("unreadable shard"));
+    }
 }

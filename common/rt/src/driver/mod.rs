@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Assign ──► AttemptContext ──► Driver::run ──► Outcome
-//!               spec, directives (newest holds), cancel  ▲
+//!               spec, shard, directives (newest holds), cancel  ▲
 //!               emit(partial) ──► numbered, kept until the master has it
 //! ```
 //! A driver knows no gRPC, no etcd and no configuration of the node but its own; it is tested with a
@@ -42,6 +42,11 @@ pub trait Driver: Send + Sync + 'static {
     /// The kind.
     type Kind: Kind;
 
+    /// Names of the databases that it can reach, as this node's configuration calls them.
+    fn connections(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Does one attempt of one shard. Returns soon after `cx.stopped()`; what it emitted before stays valid.
     fn run(
         &self,
@@ -55,7 +60,11 @@ pub trait ErasedDriver: Send + Sync + 'static {
     fn kind(&self) -> &'static str;
     /// Shape of the kind.
     fn shape(&self) -> Shape;
-    /// Does one attempt; see [`Driver::run`]. A spec or directive that cannot be read is a permanent error.
+    /// Names of the databases that it can reach; see [`Driver::connections`].
+    fn connections(&self) -> Vec<String> {
+        Vec::new()
+    }
+    /// Does one attempt; see [`Driver::run`]. A spec, shard or directive that cannot be read is a permanent error.
     fn run(&self, port: Arc<dyn AttemptPort>) -> BoxFuture<'static, Result<Outcome, DriverError>>;
 }
 
@@ -77,6 +86,10 @@ impl<D: Driver> ErasedDriver for Erased<D> {
 
     fn shape(&self) -> Shape {
         D::Kind::SHAPE
+    }
+
+    fn connections(&self) -> Vec<String> {
+        self.0.connections()
     }
 
     fn run(&self, port: Arc<dyn AttemptPort>) -> BoxFuture<'static, Result<Outcome, DriverError>> {

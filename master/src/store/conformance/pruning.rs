@@ -20,6 +20,7 @@ pub(super) async fn retention(store: Store) {
         batch.push(Mutation::InsertAttempt(attempt(&format!("{name}/0#1"))));
         batch.push(Mutation::AppendEvent(event(name, 1)));
         batch.push(Mutation::AppendSeries(piece(&format!("{name}/0#1"), 1, vec![1])));
+        batch.push(Mutation::PutCheckpoint(checkpoint(&format!("{name}/0#1"), 1, vec![1])));
     };
     for number in 1..=9 {
         let state = if number == 2 { RunState::Running } else { RunState::Failed };
@@ -59,6 +60,7 @@ pub(super) async fn retention(store: Store) {
         assert_eq!(store.attempts(&id).await, Ok(Vec::new()), "{gone}");
         assert_eq!(store.events(&id, 0, 9).await, Ok(Vec::new()), "{gone}");
         assert_eq!(store.series(&id).await, Ok(Vec::new()), "{gone}");
+        assert_eq!(store.checkpoints(&id).await, Ok(Vec::new()), "{gone}");
     }
     for kept in ["a.2", "a.7", "a.8", "a.9", "c.1", "c.2"] {
         let id = run_id(kept);
@@ -68,6 +70,7 @@ pub(super) async fn retention(store: Store) {
         assert_eq!(store.events(&id, 0, 9).await.map(|rows| rows.len()), Ok(1), "{kept}");
         let pieces = usize::from(kept != "a.9");
         assert_eq!(store.series(&id).await.map(|rows| rows.len()), Ok(pieces), "{kept}");
+        assert_eq!(store.checkpoints(&id).await.map(|rows| rows.len()), Ok(pieces), "{kept}");
     }
     assert_eq!(store.request("old").await, Ok(None));
     assert!(matches!(store.request("day").await, Ok(Some(_))), "a request is kept for a day at least");

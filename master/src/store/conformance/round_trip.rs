@@ -55,6 +55,12 @@ pub(super) async fn every_record(store: Store) {
         Mutation::PutNode(node("w2", false)),
     ];
     batch.extend(pieces.iter().cloned().map(Mutation::AppendSeries));
+    let newest = vec![
+        checkpoint("nightly.1/0#1", LARGEST, (0..=255).collect()),
+        checkpoint("nightly.1/4294967295#4294967295", 1, Vec::new()),
+    ];
+    batch.push(Mutation::PutCheckpoint(checkpoint("nightly.1/0#1", 1, vec![7])));
+    batch.extend(newest.iter().cloned().map(Mutation::PutCheckpoint));
     assert_eq!(store.commit(&mandate, &batch).await, Ok(()));
 
     assert_eq!(store.job(&job_id("nightly")).await, Ok(Some(job("nightly"))));
@@ -68,6 +74,7 @@ pub(super) async fn every_record(store: Store) {
     let events = vec![event("nightly.1", 1), event("nightly.1", 2), event("nightly.1", u32::MAX)];
     assert_eq!(store.events(&run_id("nightly.1"), 0, 10).await, Ok(events));
     assert_eq!(store.series(&run_id("nightly.1")).await, Ok(pieces));
+    assert_eq!(store.checkpoints(&run_id("nightly.1")).await, Ok(newest), "the last of a shard counts");
     assert_eq!(store.request(ODD).await, Ok(Some(request(ODD))));
     assert_eq!(store.request("").await, Ok(Some(request(""))));
     assert_eq!(store.request("none").await, Ok(None));
@@ -80,6 +87,7 @@ pub(super) async fn every_record(store: Store) {
     assert_eq!(store.commit(&mandate, &update).await, Ok(()));
     assert_eq!(store.run(&run_id("nightly.1")).await, Ok(Some(last)));
     assert_eq!(store.series(&run_id("nightly.1")).await, Ok(Vec::new()));
+    assert_eq!(store.checkpoints(&run_id("nightly.1")).await, Ok(Vec::new()));
 }
 
 pub(super) async fn active(store: Store) {
@@ -101,8 +109,13 @@ pub(super) async fn active(store: Store) {
         Mutation::AppendSeries(piece("a.1/1#2", 1, vec![1])),
         Mutation::AppendSeries(piece("a.1/1#1", 5, vec![5])),
         Mutation::AppendSeries(piece("a.2/0#1", 1, vec![9])),
+        Mutation::PutCheckpoint(checkpoint("a.1/1#1", 8, vec![1])),
+        Mutation::PutCheckpoint(checkpoint("a.2/0#1", 1, vec![2])),
     ]);
     assert_eq!(store.commit(&mandate, &batch).await, Ok(()));
+    // Another attempt's results take the place of those before.
+    let newer = checkpoint("a.1/1#2", 1, vec![3, 3]);
+    assert_eq!(store.commit(&mandate, &[Mutation::PutCheckpoint(newer.clone())]).await, Ok(()));
     let active = store.load_active().await.unwrap_or_default();
     let names: Vec<String> = active.iter().map(|active| active.run.id.to_string()).collect();
     assert_eq!(names, ["a.5", "a.4", "a.3", "a.2", "a.1"], "all that have not ended, oldest first");
@@ -111,6 +124,8 @@ pub(super) async fn active(store: Store) {
     assert_eq!(whole.attempts, [attempt("a.1/1#2")], "the newest attempt of each shard");
     let sequences: Vec<(u32, u64)> = whole.series.iter().map(|p| (p.attempt.number, p.sequence)).collect();
     assert_eq!(sequences, [(1, 5), (2, 1), (2, 2)]);
+    assert_eq!(whole.checkpoints, [newer]);
+    assert_eq!(active[3].checkpoints, [checkpoint("a.2/0#1", 1, vec![2])]);
     assert_eq!(active[3].series.len(), 1);
     assert_eq!(active[3].attempts, []);
 }

@@ -3,12 +3,12 @@
 use crate::election::Authority;
 use crate::placement::{Candidate, Decision};
 use crate::store::{
-    AttemptRecord, EventBody, EventRecord, FenceOutcome, JobRecord, NodeEventRecord, NodeRecord,
+    AttemptRecord, CheckpointRecord, EventBody, EventRecord, FenceOutcome, JobRecord, NodeEventRecord, NodeRecord,
     RequestRecord, RunDetail, RunRecord, SeriesRecord, ShardRecord, Store,
 };
 use shanty_model::epoch::Epoch;
 use shanty_model::id::{AttemptId, JobId, NodeId, RunId, ShardId};
-use shanty_model::kind::{Report, Spec, http_load};
+use shanty_model::kind::{Change, Report, Spec, db_sync, http_load};
 use shanty_model::rate::{Load, Plan};
 use shanty_model::state::{RunState, ShardState};
 use std::time::Duration;
@@ -105,6 +105,7 @@ pub(super) fn run(name: &str) -> RunRecord {
             lost_shards: vec![(u32::MAX, u64::MAX)],
             stopping: Some((RunState::Cancelled, ODD.to_owned())),
             stopped_at_ns: Some(u64::MAX),
+            change: Some(Change::DbSync(db_sync::Change { bytes_per_second: Some(u64::MAX), ..Default::default() })),
         },
         report: None,
         version: 1,
@@ -134,6 +135,9 @@ pub(super) fn ended(run: &RunRecord, end_ms: i64) -> RunRecord {
 pub(super) fn shard(name: &str) -> ShardRecord {
     ShardRecord {
         id: shard_id(name),
+        name: ODD.to_owned(),
+        payload: format!("{{\"odd\":\"{ODD}\"}}"),
+        size: LARGEST,
         state: ShardState::Pending,
         attempt: 0,
         node: None,
@@ -173,6 +177,10 @@ pub(super) fn event(run: &str, sequence: u32) -> EventRecord {
 
 pub(super) fn piece(attempt: &str, sequence: u64, partial: Vec<u8>) -> SeriesRecord {
     SeriesRecord { attempt: attempt_id(attempt), node: node_id("w1"), sequence, partial }
+}
+
+pub(super) fn checkpoint(attempt: &str, sequence: u64, partial: Vec<u8>) -> CheckpointRecord {
+    CheckpointRecord { attempt: attempt_id(attempt), node: node_id("w1"), sequence, partial }
 }
 
 pub(super) fn request(id: &str) -> RequestRecord {

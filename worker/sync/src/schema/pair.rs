@@ -19,7 +19,8 @@ use crate::db::Engine;
 /// In words, naming both types and what to do, when no value of the source's kind is one of the target's.
 pub fn pair(from: Engine, source: &Column, to: Engine, target: &Column) -> Result<Codec, String> {
     let ends = Ends { from, to, source: &source.kind, target: &target.kind };
-    if let (Kind::Any, Kind::Any) = (&source.kind, &target.kind) {
+    // SQLite keeps each value's own type whatever its column's: between equal columns all go as they are.
+    if from == Engine::Sqlite && to == Engine::Sqlite && source.kind == target.kind {
         return Ok(Codec::identity());
     }
     let rule = ends.rule().ok_or_else(|| {

@@ -5,11 +5,13 @@
 
 use super::{Found, Spec, Step, Tally, Verify, VerifyBy};
 use crate::state::ShardState;
+use std::collections::BTreeMap;
 
 /// The shards that are due and not there yet.
 #[must_use]
 pub fn next(spec: &Spec, tally: &Tally, shards: &[(Step, ShardState)]) -> Vec<Found> {
-    let state = |step: Step| shards.iter().find(|(s, _)| *s == step).map(|(_, state)| *state);
+    let states: BTreeMap<Step, ShardState> = shards.iter().copied().collect();
+    let state = |step: Step| states.get(&step).copied();
     let done = |step: Step| state(step) == Some(ShardState::Done);
     let due = |step: Step| Found { step, rows: 0 };
     match state(Step::Plan) {
@@ -22,7 +24,7 @@ pub fn next(spec: &Spec, tally: &Tally, shards: &[(Step, ShardState)]) -> Vec<Fo
     for facts in tally.tables() {
         let table = facts.table;
         let copies = || {
-            shards.iter().filter(move |(step, _)| matches!(step, Step::Copy { table: t, .. } if *t == table))
+            states.range(Step::Copy { table, part: 0 }..=Step::Copy { table, part: u32::MAX })
         };
         let copied = facts.planned && copies().all(|(_, state)| *state == ShardState::Done);
         if !copied {

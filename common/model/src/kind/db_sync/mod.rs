@@ -61,3 +61,47 @@ pub struct Directive {
 pub(super) fn steps(shards: &[(&str, ShardState)]) -> Vec<(Step, ShardState)> {
     shards.iter().filter_map(|(payload, state)| Some((serde_json::from_str(payload).ok()?, *state))).collect()
 }
+
+/// What a shard is, for people, by its payload and the tables known.
+pub(super) fn title<'a>(payload: &str, mut tables: impl Iterator<Item = &'a TableFacts>) -> String {
+    let Ok(step) = serde_json::from_str::<Step>(payload) else { return String::new() };
+    let mut name = |table: u32| {
+        let found = tables.find(|facts| facts.table == table);
+        found.map_or_else(|| format!("table {table}"), |facts| facts.source.clone())
+    };
+    match step {
+        Step::Plan => "plan".to_owned(),
+        Step::Copy { table, part } => format!("copy {} {part}", name(table)),
+        Step::Finish { table } => format!("finish {}", name(table)),
+        Step::Verify { table, part: Some(part) } => format!("verify {} {part}", name(table)),
+        Step::Verify { table, part: None } => format!("verify {}", name(table)),
+        Step::Close => "close".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_title_names_the_table_as_far_as_it_is_known() {
+        let orders = TableFacts {
+            table: 1,
+            source: "shop.orders".into(),
+            target: "orders".into(),
+            rows_estimated: None,
+            created: false,
+            planned: true,
+            finish: false,
+            verify_by: VerifyBy::Whole,
+            left_out: Vec::new(),
+        };
+        let title = |step: Step| title(&serde_json::to_string(&step).unwrap(), [&orders].into_iter());
+        assert_eq!(title(Step::Copy { table: 1, part: 3 }), "copy shop.orders 3");
+        assert_eq!(title(Step::Verify { table: 1, part: None }), "verify shop.orders");
+        assert_eq!(title(Step::Verify { table: 1, part: Some(0) }), "verify shop.orders 0");
+        assert_eq!(title(Step::Finish { table: 2 }), "finish table 2");
+        assert_eq!((title(Step::Plan), title(Step::Close)), ("plan".to_owned(), "close".to_owned()));
+        assert_eq!(super::title("", [].into_iter()), "");
+    }
+}

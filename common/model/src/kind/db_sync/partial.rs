@@ -52,6 +52,15 @@ impl Partial {
             notes: Vec::new(),
         }
     }
+
+    /// A number that grows whenever the shard comes further.
+    #[must_use]
+    pub fn advance(&self) -> u64 {
+        let planned = self.tables.iter().filter(|table| table.planned).count() + self.tables.len();
+        let compared = self.verification.as_ref().map_or(0, |found| found.source_rows + found.target_rows);
+        let planned = u64::try_from(planned).unwrap_or(u64::MAX);
+        self.rows.saturating_add(self.bad_rows).saturating_add(compared).saturating_add(planned)
+    }
 }
 
 /// A shard that was found.

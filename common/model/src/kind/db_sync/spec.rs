@@ -343,6 +343,19 @@ impl Change {
         found
     }
 
+    /// The change in words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let limit = |name: &str, unit: &str, most: u64| match most {
+            0 => format!("{name} without a limit"),
+            most => format!("{name} at most {most} {unit}"),
+        };
+        let rows = self.rows_per_second.map(|rows| limit("reading", "rows/s", u64::from(rows)));
+        let bytes = self.bytes_per_second.map(|bytes| limit("reading", "bytes/s", bytes));
+        let workers = self.workers.map(|workers| format!("at most {workers} shards at once"));
+        rows.into_iter().chain(bytes).chain(workers).collect::<Vec<_>>().join(", ")
+    }
+
     /// This change with a newer one over it.
     #[must_use]
     pub fn then(self, newer: Change) -> Change {
@@ -436,6 +449,8 @@ mod tests {
         let both = first.then(Change { rows_per_second: Some(0), ..Change::default() });
         assert_eq!(both, Change { rows_per_second: Some(0), workers: Some(2), ..Change::default() });
         assert_eq!(good().changed(&both).workers, 2);
+        assert_eq!(both.words(), "reading without a limit, at most 2 shards at once");
+        assert_eq!(first.words(), "reading at most 5 rows/s, at most 2 shards at once");
         assert_eq!(Change::default().check().len(), 1);
         assert_eq!(Change { workers: Some(0), ..Change::default() }.check().len(), 1);
     }

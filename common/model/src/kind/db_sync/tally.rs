@@ -9,6 +9,7 @@ use crate::id::NodeId;
 use crate::state::ShardState;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 /// Over this time the present rate is measured, nanoseconds.
 const RATE_WINDOW_NS: u64 = 5_000_000_000;
@@ -42,6 +43,22 @@ pub struct Progress {
     pub phase: String,
     /// Table by table.
     pub tables: Vec<TableProgress>,
+}
+
+impl Progress {
+    /// Rows committed of those thought to be in the source, 0 to 1; none when these are unknown or none.
+    #[must_use]
+    pub fn fraction(&self) -> Option<f64> {
+        let estimated = self.rows_estimated.filter(|rows| *rows > 0)?;
+        Some((self.rows as f64 / estimated as f64).min(1.0))
+    }
+
+    /// The time that the rows left would take at the present rate; none when either is unknown.
+    #[must_use]
+    pub fn remaining(&self) -> Option<Duration> {
+        let left = self.rows_estimated?.saturating_sub(self.rows);
+        Duration::try_from_secs_f64(left as f64 / self.rows_per_second).ok()
+    }
 }
 
 /// How far a table is.
@@ -402,6 +419,12 @@ mod tests {
         let progress = tally.progress(20_000_000_000, &[(Step::Plan, ShardState::Done)], 1);
         assert_eq!(progress.rows_per_second, 8.0);
         assert_eq!(progress.rows_estimated, Some(100));
+        assert_eq!(progress.fraction(), Some(0.9));
+        assert_eq!(progress.remaining(), Some(Duration::from_millis(1250)));
+        let nothing = Progress::default();
+        assert_eq!((nothing.fraction(), nothing.remaining()), (None, None));
+        let still = Progress { rows_estimated: Some(5), ..nothing };
+        assert_eq!((still.fraction(), still.remaining()), (Some(0.0), None));
     }
 
     #[test]

@@ -1,55 +1,31 @@
-//! Reports and progress, out.
+//! The report and the progress of a load test, out.
 
-use super::time::{int64, pb_duration};
-use shanty_model::id::RunId;
+use crate::wire::time::{int64, pb_duration};
 use shanty_model::kind::http_load::{
-    self, LatencySummary, SecondPoint, ThresholdResult, Verdict, WorkerReport,
+    LatencySummary, Progress, Report, SecondPoint, ThresholdResult, Verdict, WorkerReport,
 };
-use shanty_model::kind::{Progress, Report};
 use shanty_proto::v1 as pb;
 use std::time::Duration;
 
-/// A report as the wire has it.
-#[must_use]
-pub fn encode(run: &RunId, ended: bool, report: &Report) -> pb::Report {
-    let kind = match report {
-        Report::HttpLoad(report) => pb::report::Kind::HttpLoad(encode_http_load(report)),
-    };
-    pb::Report { run: run.resource(), r#final: ended, kind: Some(kind) }
-}
-
-/// Progress in the words of the kind.
-#[must_use]
-pub fn encode_progress(progress: &Progress) -> pb::progress::Kind {
-    match progress {
-        Progress::HttpLoad(progress) => {
-            let http_load::Progress {
-                target_rate,
-                sent_rate,
-                completed_rate,
-                sent,
-                completed,
-                errors,
-                p50_ms,
-                p99_ms,
-                workers,
-            } = *progress;
-            pb::progress::Kind::HttpLoad(pb::LoadProgress {
-                target_rate: Some(target_rate),
-                sent_rate: Some(sent_rate as f64),
-                completed_rate: Some(completed_rate as f64),
-                sent: Some(int64(sent)),
-                completed: Some(int64(completed)),
-                errors: Some(int64(errors)),
-                p50_ms: Some(p50_ms),
-                p99_ms: Some(p99_ms),
-                workers: Some(workers),
-            })
-        }
+/// How far a load test is.
+pub(super) fn progress(progress: &Progress) -> pb::LoadProgress {
+    let Progress { target_rate, sent_rate, completed_rate, sent, completed, errors, p50_ms, p99_ms, workers } =
+        *progress;
+    pb::LoadProgress {
+        target_rate: Some(target_rate),
+        sent_rate: Some(sent_rate as f64),
+        completed_rate: Some(completed_rate as f64),
+        sent: Some(int64(sent)),
+        completed: Some(int64(completed)),
+        errors: Some(int64(errors)),
+        p50_ms: Some(p50_ms),
+        p99_ms: Some(p99_ms),
+        workers: Some(workers),
     }
 }
 
-fn encode_http_load(report: &http_load::Report) -> pb::HttpLoadReport {
+/// What a load test came to.
+pub(super) fn encode(report: &Report) -> pb::HttpLoadReport {
     let (verdict, verdict_reason) = match &report.verdict {
         Verdict::Valid(why) => (pb::http_load_report::Verdict::Valid, why.clone()),
         Verdict::Invalid(why) => (pb::http_load_report::Verdict::Invalid, why.clone()),

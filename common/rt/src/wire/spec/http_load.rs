@@ -1,56 +1,15 @@
-//! Specs and changes, in and out.
+//! The spec of a load test, in and out.
 //!
-//! Decoding only takes messages apart; what a field may hold is checked by the model. A duration that is
-//! no duration is the one violation found here.
-//! Tests: below.
+//! In: messages, specs. Out: the other. Secrets of headers are not shown.
+//! Tests: beside this file, in `spec`.
 
-use super::time::{duration, pb_duration};
+use crate::wire::time::{duration, pb_duration};
 use shanty_model::kind::http_load::{self, StageSpec};
-use shanty_model::kind::{Change, Spec};
 use shanty_model::violation::Violation;
 use shanty_proto::v1 as pb;
 use std::time::Duration;
 
-/// A spec from the wire.
-///
-/// # Errors
-/// Every violation, fields as in `http_load.timeout`.
-pub fn decode(spec: Option<pb::JobSpec>) -> Result<Spec, Vec<Violation>> {
-    let kind = spec.and_then(|pb::JobSpec { kind }| kind);
-    match kind {
-        None => Err(vec![Violation::new("kind", "is mandatory: give http_load")]),
-        Some(pb::job_spec::Kind::HttpLoad(spec)) => decode_http_load(spec)
-            .map(Spec::HttpLoad)
-            .map_err(|found| found.into_iter().map(|v| v.under("http_load")).collect()),
-    }
-}
-
-/// A spec as the wire has it.
-#[must_use]
-pub fn encode(spec: &Spec) -> pb::JobSpec {
-    let kind = match spec {
-        Spec::HttpLoad(spec) => pb::job_spec::Kind::HttpLoad(encode_http_load(spec)),
-    };
-    pb::JobSpec { kind: Some(kind) }
-}
-
-/// A change from the wire.
-///
-/// # Errors
-/// A violation when nothing was given.
-pub fn decode_change(change: Option<pb::change_run_request::Change>) -> Result<Change, Vec<Violation>> {
-    match change {
-        None => Err(vec![Violation::new(
-            "http_load",
-            "is mandatory: say what to change, for example {\"rate\": 500}",
-        )]),
-        Some(pb::change_run_request::Change::HttpLoad(pb::HttpLoadChange { rate })) => {
-            Ok(Change::HttpLoad(http_load::Change { rate }))
-        }
-    }
-}
-
-fn decode_http_load(spec: pb::HttpLoadSpec) -> Result<http_load::Spec, Vec<Violation>> {
+pub(super) fn decode(spec: pb::HttpLoadSpec) -> Result<http_load::Spec, Vec<Violation>> {
     let pb::HttpLoadSpec {
         url,
         method,
@@ -122,7 +81,7 @@ fn decode_http_load(spec: pb::HttpLoadSpec) -> Result<http_load::Spec, Vec<Viola
     })
 }
 
-fn encode_http_load(spec: &http_load::Spec) -> pb::HttpLoadSpec {
+pub(super) fn encode(spec: &http_load::Spec) -> pb::HttpLoadSpec {
     let http_load::Spec {
         url,
         method,
@@ -184,46 +143,4 @@ fn encode_http_load(spec: &http_load::Spec) -> pb::HttpLoadSpec {
 fn redacted(name: &str, value: String) -> String {
     let secret = ["authorization", "proxy-authorization", "cookie"];
     if secret.iter().any(|header| name.eq_ignore_ascii_case(header)) { "***".to_owned() } else { value }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_spec_goes_there_and_back_and_secrets_stay_here() {
-        let pb = pb::HttpLoadSpec {
-            url: "http://127.0.0.1/".into(),
-            headers: [("x".to_owned(), "1".to_owned()), ("Authorization".to_owned(), "secret".to_owned())]
-                .into(),
-            rate: 0.5,
-            duration: Some(prost_types::Duration { seconds: 10, nanos: 500 }),
-            arrivals: pb::Arrivals::Poisson.into(),
-            keep_alive: Some(false),
-            body: Some(pb::http_load_spec::Body::Raw(vec![255])),
-            ..pb::HttpLoadSpec::default()
-        };
-        let decoded =
-            decode(Some(pb::JobSpec { kind: Some(pb::job_spec::Kind::HttpLoad(pb.clone())) })).unwrap();
-        let Spec::HttpLoad(spec) = &decoded;
-        assert_eq!(spec.headers["Authorization"], "secret");
-        let Some(pb::job_spec::Kind::HttpLoad(mut back)) = encode(&decoded).kind else {
-            panic!("another kind")
-        };
-        assert_eq!(back.headers.insert("Authorization".into(), "secret".into()).as_deref(), Some("***"));
-        assert_eq!(back, pb);
-    }
-
-    #[test]
-    fn negative_durations_and_a_missing_kind_are_violations() {
-        assert_eq!(decode(None).unwrap_err()[0].field, "kind");
-        let pb = pb::HttpLoadSpec {
-            timeout: Some(prost_types::Duration { seconds: -1, nanos: 0 }),
-            arrivals: 99,
-            ..pb::HttpLoadSpec::default()
-        };
-        let found = decode(Some(pb::JobSpec { kind: Some(pb::job_spec::Kind::HttpLoad(pb)) })).unwrap_err();
-        let fields: Vec<_> = found.iter().map(|v| v.field.as_str()).collect();
-        assert_eq!(fields, ["http_load.timeout", "http_load.arrivals"]);
-    }
 }

@@ -5,7 +5,7 @@
 //! Tests: `tests/tests/t50_sync.rs`.
 
 use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Connection as _, Decode as _, Either, Executor as _, Row as _,
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Either, Executor as _, Row as _,
     ValueRef as _,
 };
 use std::str::FromStr as _;
@@ -227,7 +227,7 @@ impl Session {
                     if let Either::Right(row) = next.map_err(said)? {
                         let cells = (0..row.len()).map(|i| {
                             let cell = row.try_get_raw(i).ok().filter(|cell| !cell.is_null())?;
-                            Vec::<u8>::decode(cell).ok().map(|bytes| utf8(&bytes))
+                            <Vec<u8> as sqlx::Decode<sqlx::Sqlite>>::decode(cell).ok().map(|bytes| utf8(&bytes))
                         });
                         rows.push(cells.collect());
                     }

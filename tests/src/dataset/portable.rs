@@ -65,14 +65,14 @@ fn statements(engine: Engine, rows: u64) -> [String; 2] {
     );
     let fill = match engine {
         Engine::MariaDb => format!(
-            r"INSERT INTO portable SELECT n * 3 - 3000, n % 2, (n * 7) % 60000 - 30000,
+            r#"INSERT INTO portable SELECT n * 3 - 3000, n % 2, (n * 7) % 60000 - 30000,
               IF(n % 5 = 0, NULL, n * 1000003 * IF(n % 2 = 0, 1, -1)), ((n * 37) % 1000000 - 500000) / 100,
               IF(n % 11 = 0, NULL, n / 8), CONCAT('name ', n, ' äß€😀'),
-              IF(n % 7 = 0, NULL, CONCAT(REPEAT('tab\t newline\n return\r back\\slash ''quote'' ""double"" ', n % 4), n % 3)),
+              IF(n % 7 = 0, NULL, CONCAT(REPEAT('tab\t newline\n return\r back\\slash ''quote'' "double" ', n % 4), n % 3)),
               IF(n % 6 = 0, NULL, IF(n % 9 = 0, '', UNHEX(MD5(n)))),
               IF(n % 8 = 0, NULL, DATE_ADD('1970-01-01', INTERVAL n % 20000 DAY)),
               DATE_ADD('2001-02-03 04:05:06', INTERVAL n * 1000003 MICROSECOND)
-              FROM (SELECT seq AS n FROM seq_1_to_{rows}) AS numbers"
+              FROM (SELECT seq AS n FROM seq_1_to_{rows}) AS numbers"#
         ),
         Engine::Postgres => format!(
             r#"INSERT INTO portable SELECT n * 3 - 3000, n % 2 = 1, (n * 7) % 60000 - 30000,

@@ -4,7 +4,7 @@
 //! Tests: below.
 
 use crate::screen::Output;
-use crate::{call, cluster, context, demo, dev, job, node, quantity, run};
+use crate::{call, cluster, connection, context, demo, dev, import, job, node, quantity, run};
 use clap::{Args, Parser, Subcommand};
 use std::time::Duration;
 
@@ -14,14 +14,15 @@ Examples:
   shanty dev --workers 3                         a whole cluster on this machine
   shanty run start --url http://127.0.0.1:8080/ --rate 2000 --duration 10s --threshold 'p99_ms<50'
   shanty run start -f spec.json --detach         start, and come back later
+  shanty run start sync --source shop:orders --target dw --verify checksum
   shanty run watch adhoc.1                       follow it
   shanty run change adhoc.1 --rate 5k            change its rate while it runs
   shanty call RunService/GetRun -d '{\"name\":\"adhoc.1\"}'
 
 Exit codes: 0 done · 1 failed here · 2 usage · 3 run failed · 4 wait timed out · 5 run cancelled
-  6 no capacity · 64+N gRPC status N · 99 a threshold does not hold · 130 interrupted";
+  6 no capacity · 64+N gRPC status N · 99 a threshold does not hold, or tables differ · 130 interrupted";
 
-/// Distributed load tests, and a cluster to run them on.
+/// Distributed load tests and database copies, and a cluster to run them on.
 #[derive(Debug, Parser)]
 #[command(name = "shanty", version, about, after_help = EXAMPLES, max_term_width = 100)]
 #[command(disable_help_subcommand = true, arg_required_else_help = true)]
@@ -62,6 +63,12 @@ pub(crate) enum Command {
     /// Keep definitions of runs
     #[command(subcommand)]
     Job(job::Verb),
+    /// Show the databases that workers can reach, and try them
+    #[command(subcommand)]
+    Connection(connection::Verb),
+    /// Make jobs of other programs' definitions
+    #[command(subcommand)]
+    Import(import::Verb),
     /// Show nodes, take workers out of service and back
     #[command(subcommand)]
     Node(node::Verb),
@@ -73,7 +80,7 @@ pub(crate) enum Command {
     /// Show what can be called
     #[command(subcommand)]
     Api(call::api::Verb),
-    /// See it work: a cluster, a load test, a killed worker, a report; nothing stays behind
+    /// See it work: a cluster, a load test or a copy, a killed worker, a report; nothing stays behind
     Demo(demo::Args),
     /// Run a whole cluster in this process, kept in a folder
     Dev(dev::Args),

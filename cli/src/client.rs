@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use v1::cluster_service_client::ClusterServiceClient;
+use v1::connection_service_client::ConnectionServiceClient;
 use v1::job_service_client::JobServiceClient;
 use v1::node_service_client::NodeServiceClient;
 use v1::run_service_client::RunServiceClient;
@@ -54,6 +55,11 @@ impl Link {
     /// Calls about nodes.
     pub(crate) fn nodes(&self) -> NodeServiceClient<Channel> {
         NodeServiceClient::new(self.channel.clone()).max_decoding_message_size(MOST_BYTES)
+    }
+
+    /// Calls about connections.
+    pub(crate) fn connections(&self) -> ConnectionServiceClient<Channel> {
+        ConnectionServiceClient::new(self.channel.clone()).max_decoding_message_size(MOST_BYTES)
     }
 
     /// Calls about the cluster.

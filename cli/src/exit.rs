@@ -27,7 +27,7 @@ pub(crate) enum Exit {
     NoCapacity,
     /// The server answered with this status; 64 is added, as grpcurl does.
     Status(Code),
-    /// The run did its work and a threshold does not hold (99, as k6).
+    /// The run did its work and a threshold does not hold (99, as k6), or source and target differ.
     Thresholds,
     /// Interrupted; what runs in the cluster goes on.
     Interrupted,
@@ -65,6 +65,9 @@ impl Exit {
 fn breaks_threshold(report: Option<&v1::Report>) -> bool {
     match report.and_then(|r| r.kind.as_ref()) {
         Some(v1::report::Kind::HttpLoad(load)) => load.thresholds.iter().any(|t| !t.holds),
+        Some(v1::report::Kind::DbSync(sync)) => {
+            sync.tables.iter().any(|table| table.verification.as_ref().is_some_and(|found| !found.equal))
+        }
         None => false,
     }
 }
@@ -96,5 +99,18 @@ mod tests {
         assert_eq!(Exit::of_run(&run(State::Failed), None).code(), 3);
         assert_eq!(Exit::of_run(&run(State::Succeeded), Some(&report(true))).code(), 0);
         assert_eq!(Exit::of_run(&run(State::Cancelled), None).code(), 5);
+    }
+
+    #[test]
+    fn tables_that_differ_are_a_threshold_that_does_not_hold() {
+        let sync = |verification| {
+            let table = v1::SyncTableReport { verification, ..v1::SyncTableReport::default() };
+            let sync = v1::DbSyncReport { tables: vec![table], ..v1::DbSyncReport::default() };
+            v1::Report { kind: Some(v1::report::Kind::DbSync(sync)), ..v1::Report::default() }
+        };
+        let found = |equal| Some(v1::SyncVerification { equal, ..v1::SyncVerification::default() });
+        assert_eq!(Exit::of_run(&run(State::Failed), Some(&sync(found(false)))).code(), 99);
+        assert_eq!(Exit::of_run(&run(State::Failed), Some(&sync(found(true)))).code(), 3);
+        assert_eq!(Exit::of_run(&run(State::Failed), Some(&sync(None))).code(), 3);
     }
 }

@@ -61,7 +61,9 @@ named!(
     ListRunsResponse,
     ListShardsResponse,
     ListJobsResponse,
-    ListNodesResponse
+    ListNodesResponse,
+    ListConnectionsResponse,
+    CheckConnectionResponse
 );
 
 /// How JSON is laid out.

@@ -8,6 +8,7 @@ mod call;
 mod client;
 mod cluster;
 mod connect;
+mod connection;
 mod context;
 mod demo;
 mod dev;
@@ -15,6 +16,7 @@ mod error;
 mod exit;
 mod explain;
 mod grid;
+mod import;
 mod job;
 mod json;
 mod node;
@@ -55,6 +57,8 @@ async fn dispatch(command: Command, cx: &Context) -> Result<Exit, Error> {
     match command {
         Command::Run(verb) => Box::pin(run::run(verb, cx)).await,
         Command::Job(verb) => Box::pin(job::run(verb, cx)).await,
+        Command::Connection(verb) => connection::run(verb, cx).await,
+        Command::Import(verb) => Box::pin(import::run(verb, cx)).await,
         Command::Node(verb) => node::run(verb, cx).await,
         Command::Cluster(verb) => cluster::run(verb, cx).await,
         Command::Call(args) => Box::pin(call::run(args, cx)).await,

@@ -56,6 +56,33 @@ pub(crate) fn amount(text: &str) -> Result<f64, String> {
     if value.is_finite() && value >= 0.0 { Ok(value) } else { Err(refuse()) }
 }
 
+/// A whole number of things: `5000`, `10k`.
+pub(crate) fn whole(text: &str) -> Result<u32, String> {
+    let value = amount(text)?;
+    // Through text: a cast could cut a fraction or the upper end off.
+    format!("{value}").parse().map_err(|_| "a whole number below 4,294,967,296, for example 5000 or 10k".to_owned())
+}
+
+/// A number of bytes: `1048576`, `64KiB`, `20MB`, `1.5GiB`.
+pub(crate) fn size(text: &str) -> Result<i64, String> {
+    let refuse = || "a number of bytes, with kB, MB, GB, KiB, MiB or GiB if you like: 65536, 20MiB".to_owned();
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "k" | "kb" => 1e3,
+        "m" | "mb" => 1e6,
+        "g" | "gb" => 1e9,
+        "kib" => 1024.0,
+        "mib" => 1_048_576.0,
+        "gib" => 1_073_741_824.0,
+        _ => return Err(refuse()),
+    };
+    let number: f64 = number.parse().map_err(|_| refuse())?;
+    format!("{:.0}", number * factor).parse().map_err(|_| refuse())
+}
+
 /// A stage of a load schedule: `100:10s` holds, `~500:20s` ramps up or down to 500.
 pub(crate) fn stage(text: &str) -> Result<v1::LoadStage, String> {
     let refuse =
@@ -232,6 +259,16 @@ mod tests {
     }
 
     #[test]
+    fn whole_numbers_and_sizes_are_exact() {
+        assert_eq!((whole("10k"), whole("0"), whole("4294967295")), (Ok(10_000), Ok(0), Ok(u32::MAX)));
+        assert!(whole("0.5").is_err() && whole("5000m").is_err());
+        assert_eq!((size("64KiB"), size("1.5 GiB"), size("20MB")), (Ok(65_536), Ok(1_610_612_736), Ok(20_000_000)));
+        for bad in ["", "MiB", "-1", "5q", "1e30", "99999999999999999999"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn a_tilde_makes_a_ramp() {
         let hold = stage("100:10s").unwrap();
         assert!(!hold.ramp && hold.rate == 100.0);
@@ -262,7 +299,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_makes_the_readers_panic(text in "\\PC{0,20}") {
-            let _ = (duration(&text), amount(&text), stage(&text), header(&text), label(&text));
+            let _ = (duration(&text), amount(&text), whole(&text), size(&text), stage(&text), header(&text), label(&text));
         }
 
         #[test]

@@ -4,17 +4,15 @@
 //! Tests: below; the process in the tests crate.
 
 use crate::config::Config;
-use crate::drivers::http_load::HttpLoadDriver;
+use crate::drivers;
 use crate::serve::serve_under;
 use anyhow::Context as _;
 use serde_json::Value;
 use shanty_rt::config::{Loaded, Loader};
-use shanty_rt::driver::{Erased, ErasedDriver};
 use shanty_rt::systemd::Systemd;
 use shanty_rt::{daemon, telemetry};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 /// Runs a worker: it attaches to the masters and does the work that the leader gives it.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -101,8 +99,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let mut config = loaded.value;
     config.data_dir = daemon::data_folder(config.data_dir, origin);
     telemetry::init(&config.log);
-    let driver = HttpLoadDriver::new(config.load.options());
-    let drivers: Vec<Arc<dyn ErasedDriver>> = vec![Arc::new(Erased::new(driver))];
+    let drivers = drivers::of(&config);
 
     daemon::until_signal(async |stop| {
         serve_under(config, drivers, stop, || {}, Systemd::of_this_process()).await.context("run the worker")
@@ -129,6 +126,46 @@ mod tests {
         assert_eq!(loaded.value.labels["zone"], "a");
         assert!((loaded.value.load.options().max_rate - 500.0).abs() < f64::EPSILON);
         assert_eq!(loaded.value.static_masters(), ["127.0.0.1:1"]);
+    }
+
+    fn from_file(text: &str) -> Result<Loaded<Config>, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("worker.toml");
+        std::fs::write(&path, text).unwrap();
+        Args { config: Some(path), ..Args::default() }.load([]).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn connections_are_shown_without_passwords_and_with_their_placeholders() {
+        let loaded = from_file(
+            "[worker.connections.shop]\nurl = \"mysql://etl:${SHOP_PW}@db:3306/shop\"\n\
+             [worker.connections.dw]\nurl = \"postgres://etl:hunter2@dw/dw?sslpassword=hunter3\"\n",
+        )
+        .unwrap();
+        assert_eq!(loaded.value.check(), Ok(()));
+        let shown = loaded.show();
+        let lines = [
+            "worker.connections.shop.url = \"mysql://etl:${SHOP_PW}@db:3306/shop\"",
+            "worker.connections.dw.url = \"postgres://etl:***@dw/dw?sslpassword=***\"",
+        ];
+        assert!(lines.iter().all(|line| shown.contains(line)), "{shown}");
+        assert!(shown.contains("worker.toml:2") && !shown.contains("hunter"), "{shown}");
+        assert!(!format!("{:?}", loaded.value).contains("hunter"));
+    }
+
+    #[test]
+    fn what_a_connection_does_not_have_is_refused_without_its_value() {
+        for (text, part) in [
+            ("[worker.connections.shop]\nulr = \"mysql://u:hunter2@h/db\"\n", "unknown key `ulr`"),
+            ("[worker.connections.shop]\nurl = 5\n", "`url` must be text"),
+            ("[worker.connection.shop]\nurl = \"mysql://u:hunter2@h/db\"\n", "did you mean `connections`?"),
+        ] {
+            let error = from_file(text).unwrap_err();
+            assert!(error.contains(part) && !error.contains("hunter2"), "{error}");
+        }
+        let loaded = from_file("[worker.connections.shop]\nurl = \"mysql://u:hun@ter2@h/db\"\n").unwrap();
+        let error = loaded.value.check().unwrap_err().to_string();
+        assert!(error.contains("`shop`") && error.contains("%40") && !error.contains("ter2"), "{error}");
     }
 
     #[test]

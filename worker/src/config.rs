@@ -8,6 +8,7 @@ use crate::drivers::http_load::{Options, Spin};
 use serde::{Deserialize, Serialize};
 use shanty_model::id::NodeId;
 use shanty_model::kind::http_load::TargetPolicy;
+use shanty_sync::connection::{Registry, Settings, Unusable};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -33,6 +34,9 @@ pub struct Config {
     pub labels: BTreeMap<String, String>,
     /// Limits of load tests on this machine.
     pub load: Load,
+    /// Databases that syncs may name: `[worker.connections.NAME]` with a `url`, whose placeholders are filled in
+    /// when it is used.
+    pub connections: BTreeMap<String, Settings>,
     /// At SIGTERM: how long attempts may go on before they are cancelled.
     #[serde(with = "shanty_rt::config::duration")]
     pub drain_timeout: Duration,
@@ -79,6 +83,7 @@ impl Default for Config {
             slots: 16,
             labels: BTreeMap::new(),
             load: Load::default(),
+            connections: BTreeMap::new(),
             drain_timeout: Duration::from_secs(30),
             orphan_limit: Duration::from_secs(30),
             log: "info".to_owned(),
@@ -134,6 +139,9 @@ pub enum Invalid {
     /// An address of a master.
     #[error("`worker.masters`: `{0}` is not host:port, for example 127.0.0.1:7070")]
     Master(String),
+    /// A connection.
+    #[error("`worker.connections`: {0}")]
+    Connection(Unusable),
 }
 
 impl Config {
@@ -181,7 +189,7 @@ impl Config {
                 return Err(Invalid::Master(master.clone()));
             }
         }
-        Ok(())
+        Registry::check_settings(&self.connections).map_err(Invalid::Connection)
     }
 }
 
@@ -231,6 +239,10 @@ mod tests {
             Config { masters: vec![":7070".to_owned()], ..Config::default() },
             Config { load: Load { max_rate: -1.0, ..Load::default() }, ..Config::default() },
             Config { load: Load { threads: Some(0), ..Load::default() }, ..Config::default() },
+            Config {
+                connections: BTreeMap::from([("Shop".to_owned(), Settings::new("mysql://h/db"))]),
+                ..Config::default()
+            },
         ];
         for config in bad {
             assert!(config.check().is_err(), "{config:?}");

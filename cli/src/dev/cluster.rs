@@ -6,9 +6,7 @@
 
 use super::Args;
 use crate::error::Error;
-use shanty_rt::driver::{Erased, ErasedDriver};
 use shanty_rt::task::Scope;
-use shanty_worker::drivers::http_load::HttpLoadDriver;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -126,8 +124,7 @@ impl Worker {
         // Without an address the master has failed, and said so.
         let Some(address) = address else { return };
         let config = worker_config(&self.name, &self.folder, address, self.etcd);
-        let driver = HttpLoadDriver::new(config.load.options());
-        let drivers: Vec<Arc<dyn ErasedDriver>> = vec![Arc::new(Erased::new(driver))];
+        let drivers = shanty_worker::drivers::of(&config);
         if let Err(error) = shanty_worker::serve(config, drivers, self.stop, || ()).await {
             let what = format!("worker {}: {error}", self.name);
             let _nobody_waits =

@@ -95,6 +95,11 @@ name_id!(
     NodeId,
     "nodes"
 );
+name_id!(
+    /// A connection: a database by its name in the configuration of workers.
+    ConnectionId,
+    "connections"
+);
 
 impl JobId {
     /// The job of runs that were started without one.

@@ -6,12 +6,13 @@
 use serde_json::Value;
 
 /// Crates of the workspace, and those of it that each may depend on. `shanty` and `shanty-tests` may all.
-const EDGES: [(&str, &[&str]); 6] = [
+const EDGES: [(&str, &[&str]); 7] = [
     ("shanty-proto", &[]),
     ("shanty-model", &[]),
     ("shanty-rt", &["shanty-model", "shanty-proto"]),
     ("shanty-master", &["shanty-model", "shanty-proto", "shanty-rt"]),
-    ("shanty-worker", &["shanty-model", "shanty-proto", "shanty-rt"]),
+    ("shanty-sync", &["shanty-model", "shanty-rt"]),
+    ("shanty-worker", &["shanty-model", "shanty-proto", "shanty-rt", "shanty-sync"]),
     ("shanty-sentinel", &["shanty-model", "shanty-proto", "shanty-rt"]),
 ];
 

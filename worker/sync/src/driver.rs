@@ -3,6 +3,7 @@
 //! In: an attempt. Out: its end. Never: more than one step.
 //! Tests: `worker/sync/tests/`.
 
+use crate::connection::Registry;
 use crate::error::SyncError;
 use crate::sessions::Sessions;
 use crate::work::Work;
@@ -13,19 +14,24 @@ use shanty_rt::driver::{AttemptContext, Driver, DriverError, Outcome};
 /// Does the steps of syncs.
 #[derive(Debug)]
 pub struct SyncDriver {
+    connections: Vec<String>,
     sessions: Sessions,
 }
 
 impl SyncDriver {
-    /// A driver over these sessions.
+    /// A driver over these connections.
     #[must_use]
-    pub fn new(sessions: Sessions) -> SyncDriver {
-        SyncDriver { sessions }
+    pub fn new(connections: Registry) -> SyncDriver {
+        SyncDriver { connections: connections.names(), sessions: Sessions::new(connections) }
     }
 }
 
 impl Driver for SyncDriver {
     type Kind = DbSync;
+
+    fn connections(&self) -> Vec<String> {
+        self.connections.clone()
+    }
 
     async fn run(&self, cx: AttemptContext<DbSync>) -> Result<Outcome, DriverError> {
         let work = Work::new(&cx, &self.sessions);

@@ -6,6 +6,7 @@
 //!
 //! | room | holds |
 //! |---|---|
+//! | [`connection`] | databases by the names that workers' configurations give them |
 //! | [`db`] | the seam to the engines: SQL makers and connections |
 //! | [`schema`] | tables and kinds of values in words that all engines share, and the way of values between them |
 //! | [`plan`] | what is copied, checked before anything is written, and cut into shards |
@@ -16,6 +17,7 @@
 //! | [`sessions`], [`work`], [`driver`] | how a step gets at all this |
 #![warn(missing_docs)]
 
+pub mod connection;
 pub mod control;
 pub mod copy;
 pub mod db;

@@ -4,7 +4,8 @@
 //! In: a connection's name. Out: a session that nobody else has. Never: gives back a session whose state is in doubt.
 //! Tests: through the steps, on real servers.
 
-use crate::db::{self, Connection, Endpoint};
+use crate::connection::Registry;
+use crate::db::{self, Connection};
 use crate::error::SyncError;
 use shanty_rt::clock;
 use std::fmt;
@@ -23,8 +24,6 @@ pub enum Use {
     Write,
 }
 
-type Find = dyn Fn(&str) -> Result<Endpoint, String> + Send + Sync;
-
 struct Idle {
     name: String,
     used_for: Use,
@@ -34,7 +33,7 @@ struct Idle {
 
 /// Opens sessions and keeps idle ones.
 pub struct Sessions {
-    find: Box<Find>,
+    connections: Registry,
     idle: Mutex<Vec<Idle>>,
 }
 
@@ -45,9 +44,10 @@ impl fmt::Debug for Sessions {
 }
 
 impl Sessions {
-    /// Sessions of the endpoints that `find` knows by name; its error is in words.
-    pub fn new(find: impl Fn(&str) -> Result<Endpoint, String> + Send + Sync + 'static) -> Sessions {
-        Sessions { find: Box::new(find), idle: Mutex::default() }
+    /// Sessions with these databases.
+    #[must_use]
+    pub fn new(connections: Registry) -> Sessions {
+        Sessions { connections, idle: Mutex::default() }
     }
 
     /// A session with the database of this name.
@@ -62,7 +62,7 @@ impl Sessions {
         if let Some(session) = kept {
             return Ok(session);
         }
-        let endpoint = (self.find)(name).map_err(SyncError::Permanent)?;
+        let endpoint = self.connections.get(name).map_err(|error| SyncError::permanent(error.to_string()))?;
         db::open(&endpoint, used_for == Use::Read)
             .await
             .map_err(|error| SyncError::db(&format!("connecting to `{name}` ({})", endpoint.shown()), &error))

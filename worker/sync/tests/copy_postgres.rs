@@ -68,7 +68,8 @@ fn a_table_is_created_copied_and_indexed() {
         assert!(report.tables[0].shards > 1, "{report:?}");
         assert!(report.tables[0].facts.created);
         let mut target = connect(&to).await;
-        let indexes = target.query("SELECT count(*)::text FROM pg_indexes WHERE tablename = 'orders'").await.unwrap();
+        let indexes =
+            target.query("SELECT count(*)::text FROM pg_indexes WHERE tablename = 'orders'").await.unwrap();
         assert_eq!(indexes[0][0].as_deref(), Some("2"));
         // Once more: the target holds rows.
         let again = Alone::new(&from, &to).run(&spec("orders")).await.unwrap_err();

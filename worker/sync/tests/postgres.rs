@@ -5,6 +5,19 @@
 #[path = "support/postgres_server.rs"]
 mod server;
 
+#[path = "postgres/catalog.rs"]
+mod catalog;
+#[path = "postgres/facts.rs"]
+mod facts;
+#[path = "postgres/kinds.rs"]
+mod kinds;
+#[path = "postgres/replacing.rs"]
+mod replacing;
+#[path = "postgres/speed.rs"]
+mod speed;
+#[path = "postgres/trouble.rs"]
+mod trouble;
+
 use server::Server;
 use shanty_sync::db::{
     Class, Connection, DbError, Endpoint, Load, OnDuplicate, RowSink, Rows, Select, SelectParts, open,
@@ -147,15 +160,15 @@ fn a_table_goes_through_both_lanes() {
         let mut writer = connect(&url, false).await;
         writer
             .execute(
-                "CREATE TABLE a (id bigint PRIMARY KEY, b boolean, t text, y bytea, z timestamptz, c char(4));
-                 INSERT INTO a VALUES (1, true, E'tab\\tline\\n\\\\. \\\\N', '\\x00ff5c', '2024-01-02 03:04:05.6+02', 'x'),
+                "CREATE TABLE a1 (id bigint PRIMARY KEY, b boolean, t text, y bytea, z timestamptz, c char(4));
+                 INSERT INTO a1 VALUES (1, true, E'tab\\tline\\n\\\\. \\\\N', '\\x00ff5c', '2024-01-02 03:04:05.6+02', 'x'),
                  (2, false, '', '', '0044-03-15 00:00:00+00 BC', ''), (3, NULL, NULL, NULL, NULL, NULL),
                  (4, true, '\u{1f980}', '\\x41', 'infinity', 'abcd')",
             )
             .await
             .unwrap();
         let mut reader = connect(&url, true).await;
-        let source = described(&mut reader, "a").await;
+        let source = described(&mut reader, "a1").await;
         let text = read(&mut reader, &source, false).await;
         let first = &text.rows[0];
         assert_eq!(first[1].as_deref(), Some(&b"1"[..]));
@@ -166,16 +179,16 @@ fn a_table_goes_through_both_lanes() {
         assert_eq!(text.rows[1][4].as_deref(), Some(&b"0044-03-15 00:00:00 BC"[..]));
         assert_eq!(text.rows[2][1..], [None, None, None, None, None]);
 
-        writer.execute("CREATE TABLE b (LIKE a INCLUDING ALL)").await.unwrap();
-        let target = described(&mut writer, "b").await;
+        writer.execute("CREATE TABLE b1 (LIKE a1 INCLUDING ALL)").await.unwrap();
+        let target = described(&mut writer, "b1").await;
         let payload = encoded(writer.as_ref(), &target.columns, &text.rows);
         load(&mut writer, &load_of(&target, OnDuplicate::Fail), Rows::Encoded(&payload), 4).await.unwrap();
-        let same = "SELECT count(*) FROM a JOIN b USING (id) WHERE a IS NOT DISTINCT FROM b";
+        let same = "SELECT count(*) FROM a1 JOIN b1 USING (id) WHERE a1 IS NOT DISTINCT FROM b1";
         assert_eq!(writer.query(same).await.unwrap(), [[Some("4".to_owned())]]);
 
         let raw = read(&mut reader, &source, true).await;
         assert_eq!((raw.raw.len(), raw.rows.len()), (4, 0));
-        writer.execute("TRUNCATE b").await.unwrap();
+        writer.execute("TRUNCATE b1").await.unwrap();
         let payload = raw.raw.concat();
         load(&mut writer, &load_of(&target, OnDuplicate::Fail), Rows::Raw(&payload), 4).await.unwrap();
         assert_eq!(writer.query(same).await.unwrap(), [[Some("4".to_owned())]]);
@@ -203,13 +216,11 @@ fn transactions_hold_and_errors_leave_the_session_usable() {
         assert_eq!(other.execute("UPDATE t SET v = v").await.unwrap(), 1);
 
         // Inside a COPY, before one, and where the server answers in a second word.
-        for (rows, class) in
-            [(&[&["2", "long"]][..], Class::Row), (&[&["1", "a"]], Class::Row), (&[&["x", "a"]], Class::Row)]
-        {
-            let payload = encoded(one.as_ref(), &table.columns, &cells(rows));
+        for row in [["2", "long"], ["1", "a"], ["x", "a"]] {
+            let payload = encoded(one.as_ref(), &table.columns, &cells(&[&row]));
             one.begin().await.unwrap();
             let error = one.load(&plan, Rows::Encoded(&payload), 1).await.unwrap_err();
-            assert_eq!(error.class, class, "{error}");
+            assert_eq!(error.class, Class::Row, "{error}");
             assert!(one.execute("SELECT 1").await.is_err());
             assert!(one.commit(false).await.is_err());
             assert_eq!(one.query("SELECT count(*) FROM t").await.unwrap(), [[Some("1".to_owned())]]);

@@ -1,5 +1,7 @@
 //! SQLite by itself: what its files, types and locks do that no other engine's do.
 
+#![cfg(test)]
+
 #[path = "support/rows.rs"]
 mod rows;
 
@@ -128,7 +130,7 @@ async fn a_value_is_delivered_as_what_it_is() {
     )
     .await;
     let t = db.describe(&name("t")).await.unwrap().unwrap();
-    let rows: Vec<String> = read(db.as_mut(), &t).await.iter().map(shown).collect();
+    let rows: Vec<String> = read(db.as_mut(), &t).await.iter().map(|row| shown(row)).collect();
     assert_eq!(
         rows,
         [

@@ -199,6 +199,17 @@ pub struct SelectParts<'a> {
     pub keyset: bool,
 }
 
+impl SelectParts<'_> {
+    /// The expressions, each under a name of its own: an ORDER BY means the table's columns and never a result that
+    /// happens to be called like one (`"id"::text` would be called `id`, and order by text).
+    #[must_use]
+    pub fn columns(&self) -> String {
+        let named: Vec<String> =
+            self.exprs.iter().enumerate().map(|(i, expr)| format!("{expr} AS shanty_{i}")).collect();
+        named.join(", ")
+    }
+}
+
 /// Types of the columns in which the state of a sync is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ControlTypes {

@@ -203,10 +203,12 @@ impl Ends<'_> {
             nan: self.to == Engine::Postgres,
             infinity: self.to != Engine::Mysql,
             exact,
+            // Of numbers that are whole there is no sign to lose.
+            signed_zero: self.to != Engine::Sqlite || !matches!(self.source, Kind::Float { .. }),
             whole: self.to == Engine::Sqlite && matches!(self.target, Kind::Decimal { .. }),
         };
         let finite = self.from == Engine::Mysql || (rule.nan && rule.infinity);
-        if exact && finite { Rule::Keep } else { Rule::Float(rule) }
+        if exact && finite && rule.signed_zero { Rule::Keep } else { Rule::Float(rule) }
     }
 
     /// Whether dates with zero parts, and those beyond four digits of a year, are taken.

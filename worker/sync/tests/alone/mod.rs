@@ -6,9 +6,8 @@ use shanty_model::id::NodeId;
 use shanty_model::kind::db_sync::{self, DbSync, Directive, Partial, Report, Spec, Step, Tally};
 use shanty_model::state::ShardState;
 use shanty_rt::driver::{AttemptContext, Driver as _, DriverError, Outcome, TestPort};
-use shanty_sync::db::Endpoint;
+use shanty_sync::connection::{Registry, Settings};
 use shanty_sync::driver::SyncDriver;
-use shanty_sync::sessions::Sessions;
 use std::sync::Arc;
 
 /// A worker with the databases `source` and `target`.
@@ -18,12 +17,9 @@ pub struct Alone {
 
 impl Alone {
     pub fn new(source: &str, target: &str) -> Alone {
-        let ends = [("source", Endpoint::parse(source).unwrap()), ("target", Endpoint::parse(target).unwrap())];
-        let sessions = Sessions::new(move |name| {
-            let found = ends.iter().find(|(known, _)| *known == name);
-            found.map(|(_, endpoint)| endpoint.clone()).ok_or_else(|| format!("no connection `{name}`"))
-        });
-        Alone { driver: SyncDriver::new(sessions) }
+        let connections = [("source", source), ("target", target)];
+        let settings = connections.map(|(name, url)| (name.to_owned(), Settings::new(url)));
+        Alone { driver: SyncDriver::new(Registry::new(settings.into())) }
     }
 
     /// One step; answers its reports.

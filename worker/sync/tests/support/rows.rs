@@ -36,7 +36,7 @@ pub(crate) fn row(cells: &[&str]) -> Row {
 }
 
 /// A row for people.
-pub(crate) fn shown(row: &Row) -> String {
+pub(crate) fn shown(row: &[Option<Vec<u8>>]) -> String {
     let cells = row.iter().map(|cell| match cell {
         None => "NULL".to_owned(),
         Some(cell) => cell.escape_ascii().to_string(),

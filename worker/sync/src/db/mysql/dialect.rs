@@ -48,7 +48,7 @@ impl Dialect for MysqlDialect {
     }
 
     fn select(&self, query: &SelectParts<'_>) -> String {
-        let mut sql = format!("SELECT {} FROM {}", query.exprs.join(", "), self.table(query.table));
+        let mut sql = format!("SELECT {} FROM {}", query.columns(), self.table(query.table));
         if query.keyset {
             sql.push_str(" FORCE INDEX (PRIMARY)");
         }
@@ -142,11 +142,11 @@ mod tests {
         };
         assert_eq!(
             DIALECT.select(&parts),
-            "SELECT `a`, `b` FROM `s`.`t` FORCE INDEX (PRIMARY) WHERE (x > 1) AND (y) \
+            "SELECT `a` AS shanty_0, `b` AS shanty_1 FROM `s`.`t` FORCE INDEX (PRIMARY) WHERE (x > 1) AND (y) \
              ORDER BY `a` DESC, `b` DESC LIMIT 5 OFFSET 2"
         );
         parts = SelectParts { filters: &[], order: &[], limit: None, offset: 0, keyset: false, ..parts };
-        assert_eq!(DIALECT.select(&parts), "SELECT `a`, `b` FROM `s`.`t`");
+        assert_eq!(DIALECT.select(&parts), "SELECT `a` AS shanty_0, `b` AS shanty_1 FROM `s`.`t`");
     }
 
     #[test]

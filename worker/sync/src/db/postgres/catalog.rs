@@ -98,7 +98,7 @@ fn rows_known(counted: Option<i64>, main_bytes: Option<i64>) -> Option<i64> {
 async fn columns(session: &mut Session, oid: &str) -> Result<Vec<Column>, DbError> {
     let rows = session
         .ask(&format!(
-            "SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity <> '', \
+            "SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull OR t.typnotnull, a.attidentity <> '', \
              a.attgenerated <> '', pg_get_expr(d.adbin, d.adrelid), \
              CASE WHEN a.attcollation <> t.typcollation OR c.collname NOT IN ('default') THEN c.collname END, \
              b.typname, b.typtype, b.nspname = 'pg_catalog', b.typmod, format_type(b.oid, b.typmod), \

@@ -58,12 +58,14 @@ impl Dialect for Postgres {
 
     fn key_select(&self, column: &Column) -> String {
         let name = ident(&column.name);
-        match column.kind {
+        let value = match column.kind {
             Kind::Bytes { .. } | Kind::Binary { .. } => format!("encode({name}, 'hex')"),
             Kind::Timestamp { .. } => format!("({name} AT TIME ZONE 'UTC')::text"),
             Kind::Bool => format!("{name}::integer::text"),
             _ => format!("{name}::text"),
-        }
+        };
+        // A result named like the column would be what ORDER BY means by that name: an order of texts.
+        format!("({value} || '')")
     }
 
     fn compare(&self, key: &[(String, String)], comparison: Comparison) -> String {
@@ -85,7 +87,7 @@ impl Dialect for Postgres {
     }
 
     fn select(&self, query: &SelectParts<'_>) -> String {
-        let mut sql = format!("SELECT {} FROM {}", query.exprs.join(", "), self.table(query.table));
+        let mut sql = format!("SELECT {} FROM {}", query.columns(), self.table(query.table));
         if !query.filters.is_empty() {
             sql.push_str(" WHERE ");
             sql.push_str(&query.filters.join(" AND "));
@@ -244,10 +246,18 @@ mod tests {
         };
         assert_eq!(
             Postgres.select(&parts),
-            "SELECT \"a\" FROM \"t\" WHERE x AND y ORDER BY \"a\" DESC LIMIT 5 OFFSET 7"
+            "SELECT \"a\" AS shanty_0 FROM \"t\" WHERE x AND y ORDER BY \"a\" DESC LIMIT 5 OFFSET 7"
         );
         parts = SelectParts { filters: &[], order: &[], limit: None, offset: 0, ..parts };
-        assert_eq!(Postgres.select(&parts), "SELECT \"a\" FROM \"t\"");
+        assert_eq!(Postgres.select(&parts), "SELECT \"a\" AS shanty_0 FROM \"t\"");
+    }
+
+    #[test]
+    fn a_key_that_is_shown_is_not_what_order_by_means() {
+        let id = column("id", "integer", Kind::Int { bits: 32, unsigned: false });
+        assert_eq!(Postgres.key_select(&id), "(\"id\"::text || '')");
+        let bytes = column("y", "bytea", Kind::Bytes { limit: None });
+        assert_eq!(Postgres.key_select(&bytes), "(encode(\"y\", 'hex') || '')");
     }
 
     #[test]

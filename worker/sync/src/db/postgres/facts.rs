@@ -72,22 +72,26 @@ pub(super) async fn missing_privileges(
 ) -> Result<Vec<String>, DbError> {
     let name = Postgres.table(table);
     let quoted = text(&name);
-    let schema = table.schema.as_deref().map_or_else(
-        || {
-            format!(
-                "coalesce((SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-                 WHERE c.oid = to_regclass({quoted})), current_schema())::text"
-            )
-        },
-        |schema| format!("{}::text", text(schema)),
-    );
+    // to_regclass refuses to look into a schema that may not be used; without a schema it passes such by.
+    let found = match &table.schema {
+        Some(schema) => format!(
+            "SELECT {0}::text AS name, (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE n.nspname = {0} AND c.relname = {1}) AS oid",
+            text(schema),
+            text(&table.name)
+        ),
+        None => format!(
+            "SELECT coalesce(n.nspname, current_schema())::text AS name, c.oid FROM (SELECT to_regclass({quoted})) r (oid) \
+             LEFT JOIN pg_class c ON c.oid = r.oid LEFT JOIN pg_namespace n ON n.oid = c.relnamespace"
+        ),
+    };
     let rows = session
         .ask(&format!(
-            "SELECT current_user, s.name, to_regclass({quoted}) IS NOT NULL, \
+            "SELECT current_user, s.name, s.oid IS NOT NULL, \
              has_schema_privilege(to_regnamespace(quote_ident(s.name)), 'USAGE'), \
              has_schema_privilege(to_regnamespace(quote_ident(s.name)), 'CREATE'), \
              has_database_privilege(current_database(), 'TEMPORARY'), current_database() \
-             FROM (SELECT {schema} AS name) s"
+             FROM ({found}) s"
         ))
         .await?;
     let row = rows.into_iter().next().unwrap_or_default();
@@ -120,16 +124,20 @@ pub(super) async fn missing_privileges(
         }
     }
     if write {
+        // Setting a counter asks for UPDATE, looking at it for SELECT.
         let sequences = session
             .ask(&format!(
-                "SELECT s.oid::regclass FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S' \
+                "SELECT s.oid::regclass, p.name FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S' \
+                 CROSS JOIN (VALUES ('SELECT'), ('UPDATE')) AS p (name) \
                  WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass \
                  AND d.refobjid = {quoted}::regclass AND d.deptype IN ('a', 'i') \
-                 AND NOT has_sequence_privilege(s.oid, 'UPDATE') ORDER BY 1"
+                 AND NOT has_sequence_privilege(s.oid, p.name) ORDER BY 1, 2"
             ))
             .await?;
-        for sequence in sequences.into_iter().filter_map(|row| row.into_iter().next().flatten()) {
-            lacks("UPDATE", &format!("SEQUENCE {sequence}"));
+        for row in &sequences {
+            if let [Some(sequence), Some(privilege)] = row.as_slice() {
+                lacks(privilege, &format!("SEQUENCE {sequence}"));
+            }
         }
     }
     Ok(missing)
@@ -164,13 +172,14 @@ pub(super) async fn safe_upper(
     let rows = session
         .ask(&format!(
             "WITH open AS (SELECT xact_start, usename FROM pg_stat_activity \
-             WHERE pid <> pg_backend_pid() AND backend_type NOT IN ('walsender', 'autovacuum worker', \
+             WHERE pid <> pg_backend_pid() AND coalesce(backend_type, '') NOT IN ('walsender', 'autovacuum worker', \
              'autovacuum launcher', 'checkpointer', 'background writer', 'walwriter', 'startup', 'archiver') \
              AND (datname = current_database() OR datname IS NULL) \
-             AND NOT (application_name = '{READER}' AND usename = current_user)) \
+             AND NOT coalesce(application_name = '{READER}' AND usename = current_user, false)) \
              SELECT (to_timestamp(({cut}) - {unit}) AT TIME ZONE 'UTC'){shown}::text, pg_is_in_recovery(), \
              pg_has_role(current_user, 'pg_read_all_stats', 'USAGE'), \
-             EXISTS (SELECT FROM open WHERE usename <> current_user) \
+             EXISTS (SELECT FROM open WHERE usename <> current_user), \
+             EXISTS (SELECT FROM pg_prepared_xacts WHERE database = current_database()) \
              FROM (SELECT extract(epoch FROM least(clock_timestamp() - interval '100 milliseconds', \
              (SELECT min(xact_start) FROM open), \
              (SELECT min(prepared) FROM pg_prepared_xacts WHERE database = current_database()), \
@@ -189,6 +198,12 @@ pub(super) async fn safe_upper(
     if at(2) != "t" && at(3) == "t" {
         words.push(
             "transactions of other accounts are not seen: GRANT pg_read_all_stats to this account".to_owned(),
+        );
+    }
+    if at(4) == "t" {
+        words.push(
+            "prepared transactions are open: when they began is not known, only when they were prepared"
+                .to_owned(),
         );
     }
     if !matches!(column.kind, Kind::Timestamp { .. }) {

@@ -41,10 +41,13 @@ pub(super) async fn read(
                 match messages.try_next().await {
                     Err(error) => break (Err(error::from_driver(error)), true),
                     Ok(None) => {
-                        break (
-                            flow.and_then(|_| if select.raw { splitter.end() } else { lines.end() }),
-                            true,
-                        );
+                        // Only what was wanted to its end must have one.
+                        let ended = flow.and_then(|flow| match flow {
+                            ControlFlow::Continue(()) if select.raw => splitter.end(),
+                            ControlFlow::Continue(()) => lines.end(),
+                            ControlFlow::Break(()) => Ok(()),
+                        });
+                        break (ended, true);
                     }
                     Ok(Some(bytes)) if matches!(flow, Ok(ControlFlow::Continue(()))) => {
                         flow =

@@ -47,10 +47,12 @@ pub(super) async fn replace(
         Err(DbError { class: Class::Row, code: UNIQUE.to_owned(), message: String::new() })
     };
     match upserted {
-        Ok(_) => {}
+        // With a guard, or with nothing to change, rows may rightly stay as they are.
+        Ok(touched) if newer.is_some() || others.is_empty() || touched == count => {}
+        Ok(touched) => return Err(kept_out(touched, count, &table)),
         Err(error) if error.code == UNIQUE => {
             session.resume("ROLLBACK TO SAVEPOINT shanty_replace").await?;
-            take_out_and_put_back(session, &table, load, key, newer).await?;
+            take_out_and_put_back(session, &table, load, key, newer, count).await?;
         }
         Err(error) => return Err(error),
     }
@@ -86,12 +88,19 @@ fn is_older(new: &str, old: &str, column: &str) -> String {
     )
 }
 
+fn kept_out(arrived: u64, wanted: u64, table: &str) -> DbError {
+    let message =
+        format!("{arrived} of {wanted} rows arrived in {table}; a trigger or a rule kept the others");
+    DbError::new(Class::Row, message)
+}
+
 async fn take_out_and_put_back(
     session: &mut Session,
     table: &str,
     load: &Load,
     key: &[String],
     newer: Option<&str>,
+    count: u64,
 ) -> Result<(), DbError> {
     let quoted = text(table);
     let cascades = session
@@ -114,14 +123,16 @@ async fn take_out_and_put_back(
             key.iter().map(|name| format!("{one}.{0} = {other}.{0}", ident(name))).collect();
         pairs.join(" AND ")
     };
+    let mut wanted_rows = count;
     if let Some(name) = newer {
-        session
+        wanted_rows -= session
             .run(&format!(
                 "DELETE FROM {NEW} AS n USING {table} AS o WHERE {} AND {}",
                 same("n", "o"),
                 is_older("n", "o", name)
             ))
-            .await?;
+            .await?
+            .min(count);
     }
     let loaded = |name: &str| load.columns.iter().any(|column| column.name == name);
     let all = session
@@ -158,11 +169,15 @@ async fn take_out_and_put_back(
     session.run(&format!("DELETE FROM {table} AS o USING {NEW} AS n WHERE {}", same("o", "n"))).await?;
     let mut rest =
         format!("INSERT INTO {table} ({plain}) OVERRIDING SYSTEM VALUE SELECT {plain} FROM {NEW} n");
+    let mut arrived = 0;
     if let Some(first) = first {
-        session.run(&first).await?;
+        arrived += session.run(&first).await?;
         rest.push_str(&format!(" WHERE NOT EXISTS (SELECT FROM {KEPT} k WHERE {})", same("n", "k")));
     }
-    session.run(&rest).await?;
+    arrived += session.run(&rest).await?;
+    if arrived != wanted_rows {
+        return Err(kept_out(arrived, wanted_rows, table));
+    }
     if !kept.is_empty() {
         session.run(&format!("DROP TABLE {KEPT}")).await?;
     }

@@ -175,7 +175,7 @@ impl Dialect for Sqlite {
     }
 
     fn select(&self, query: &SelectParts<'_>) -> String {
-        let mut sql = format!("SELECT {} FROM {}", query.exprs.join(", "), table_name(query.table));
+        let mut sql = format!("SELECT {} FROM {}", query.columns(), table_name(query.table));
         if !query.filters.is_empty() {
             sql.push_str(" WHERE ");
             sql.push_str(&query.filters.join(" AND "));
@@ -197,6 +197,10 @@ impl Dialect for Sqlite {
             }
         }
         sql
+    }
+
+    fn clear(&self, table: &TableName) -> String {
+        format!("DELETE FROM {}", table_name(table))
     }
 
     fn column_type(&self, kind: &Kind) -> Result<String, String> {
@@ -355,9 +359,9 @@ mod tests {
         };
         assert_eq!(
             Sqlite.select(&parts),
-            "SELECT a, b FROM \"t\" WHERE (x) AND (y) ORDER BY a DESC, b DESC LIMIT 5 OFFSET 2"
+            "SELECT a AS shanty_0, b AS shanty_1 FROM \"t\" WHERE (x) AND (y) ORDER BY a DESC, b DESC LIMIT 5 OFFSET 2"
         );
         let parts = SelectParts { filters: &[], order: &[], limit: None, offset: 3, ..parts };
-        assert_eq!(Sqlite.select(&parts), "SELECT a, b FROM \"t\" LIMIT -1 OFFSET 3");
+        assert_eq!(Sqlite.select(&parts), "SELECT a AS shanty_0, b AS shanty_1 FROM \"t\" LIMIT -1 OFFSET 3");
     }
 }

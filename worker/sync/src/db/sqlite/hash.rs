@@ -37,12 +37,17 @@ pub(super) fn text(side: &Side<'_>) -> Option<String> {
         (Kind::Time { digits: own, .. }, Kind::Time { .. } | Kind::Interval) => {
             Some(format!("shanty_micros({name}, {})", digits(*own)))
         }
-        (kind, _) if kind.is_bytes() => Some(format!("lower(hex({name}))")),
+        (kind, _) if kind.is_bytes() => Some(hex(&name)),
         (Kind::Uuid, _) | (_, Kind::Uuid) => Some(format!("lower({name})")),
         (Kind::Text { .. }, Kind::Char { .. }) => Some(format!("rtrim({name}, ' ')")),
-        (Kind::Text { .. }, kind) if kind.is_bytes() => Some(format!("lower(hex({name}))")),
+        (Kind::Text { .. }, kind) if kind.is_bytes() => Some(hex(&name)),
         _ => Some(format!("CAST({name} AS TEXT)")),
     }
+}
+
+/// Small hex; SQLite's own function makes an empty text of NULL.
+fn hex(name: &str) -> String {
+    format!("CASE WHEN {name} IS NOT NULL THEN lower(hex({name})) END")
 }
 
 /// See [`Dialect::row_hash`](crate::db::Dialect::row_hash).
@@ -70,7 +75,11 @@ mod tests {
             (moment(6), moment(3), Some("shanty_moment(\"c\", 3)")),
             (moment(2), Kind::Timestamp { digits: 3 }, Some("shanty_moment(\"c\", 2)")),
             (moment(2), Kind::Date, Some("substr(\"c\", 1, 10)")),
-            (Kind::Bytes { limit: None }, Kind::Bytes { limit: None }, Some("lower(hex(\"c\"))")),
+            (
+                Kind::Bytes { limit: None },
+                Kind::Bytes { limit: None },
+                Some("CASE WHEN \"c\" IS NOT NULL THEN lower(hex(\"c\")) END"),
+            ),
             (Kind::Uuid, Kind::Char { length: 36 }, Some("lower(\"c\")")),
         ] {
             let column = column("c", own.clone());

@@ -316,12 +316,18 @@ pub(in super::super) struct FloatRule {
     pub infinity: bool,
     /// Whether the source's numbers are known to have this width: only those that are none are looked for.
     pub exact: bool,
+    /// The sign of a zero is kept; SQLite's files do not.
+    pub signed_zero: bool,
     /// SQLite's numeric columns keep whole numbers of 64 bits as they are.
     pub whole: bool,
 }
 
 impl FloatRule {
     pub(super) fn apply(&self, value: &[u8], out: &mut Vec<u8>) -> Verdict {
+        if !self.signed_zero && is_negative_zero(value) {
+            out.push(b'0');
+            return converted(event::FLOAT_ROUNDED);
+        }
         let first = value.iter().find(|byte| !matches!(byte, b'-' | b'+'));
         if self.exact && first.is_some_and(|byte| byte.is_ascii_digit() || *byte == b'.') {
             return Ok(Applied::Same);
@@ -351,6 +357,12 @@ impl FloatRule {
         out.extend_from_slice(&kept);
         converted(event::FLOAT_ROUNDED)
     }
+}
+
+fn is_negative_zero(value: &[u8]) -> bool {
+    let Some(size) = value.strip_prefix(b"-") else { return false };
+    let mantissa = size.split(|byte| byte.eq_ignore_ascii_case(&b'e')).next().unwrap_or_default();
+    mantissa.contains(&b'0') && mantissa.iter().all(|byte| matches!(byte, b'0' | b'.'))
 }
 
 /// A boolean: `0`, `1`, or a word for them.

@@ -60,12 +60,15 @@ pub(crate) fn amount(text: &str) -> Result<f64, String> {
 pub(crate) fn whole(text: &str) -> Result<u32, String> {
     let value = amount(text)?;
     // Through text: a cast could cut a fraction or the upper end off.
-    format!("{value}").parse().map_err(|_| "a whole number below 4,294,967,296, for example 5000 or 10k".to_owned())
+    format!("{value}")
+        .parse()
+        .map_err(|_| "a whole number below 4,294,967,296, for example 5000 or 10k".to_owned())
 }
 
 /// A number of bytes: `1048576`, `64KiB`, `20MB`, `1.5GiB`.
 pub(crate) fn size(text: &str) -> Result<i64, String> {
-    let refuse = || "a number of bytes, with kB, MB, GB, KiB, MiB or GiB if you like: 65536, 20MiB".to_owned();
+    let refuse =
+        || "a number of bytes, with kB, MB, GB, KiB, MiB or GiB if you like: 65536, 20MiB".to_owned();
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -262,7 +265,10 @@ mod tests {
     fn whole_numbers_and_sizes_are_exact() {
         assert_eq!((whole("10k"), whole("0"), whole("4294967295")), (Ok(10_000), Ok(0), Ok(u32::MAX)));
         assert!(whole("0.5").is_err() && whole("5000m").is_err());
-        assert_eq!((size("64KiB"), size("1.5 GiB"), size("20MB")), (Ok(65_536), Ok(1_610_612_736), Ok(20_000_000)));
+        assert_eq!(
+            (size("64KiB"), size("1.5 GiB"), size("20MB")),
+            (Ok(65_536), Ok(1_610_612_736), Ok(20_000_000))
+        );
         for bad in ["", "MiB", "-1", "5q", "1e30", "99999999999999999999"] {
             assert!(size(bad).is_err(), "{bad}");
         }

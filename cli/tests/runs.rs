@@ -165,7 +165,7 @@ async fn change_cancel_report_and_shards_print_what_came_of_it() {
     );
     let rate = match &fake.seen.changes.lock().unwrap()[0].change {
         Some(v1::change_run_request::Change::HttpLoad(load)) => load.rate,
-        None => 0.0,
+        Some(v1::change_run_request::Change::DbSync(_)) | None => 0.0,
     };
     assert_eq!(rate, 5000.0);
     assert_eq!(fake.shanty(&["run", "cancel", "adhoc.1"]).await.out, "adhoc.1: CANCELLING\n");

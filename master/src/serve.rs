@@ -197,11 +197,12 @@ fn with_reflection(routes: Routes) -> Result<Routes, Error> {
     Ok(routes.add_service(builder().build_v1()?).add_service(builder().build_v1alpha()?))
 }
 
-fn public_services() -> [&'static str; 7] {
+fn public_services() -> [&'static str; 8] {
     [
         pb::run_service_server::SERVICE_NAME,
         pb::job_service_server::SERVICE_NAME,
         pb::node_service_server::SERVICE_NAME,
+        pb::connection_service_server::SERVICE_NAME,
         pb::cluster_service_server::SERVICE_NAME,
         "grpc.health.v1.Health",
         "grpc.reflection.v1.ServerReflection",

@@ -14,8 +14,13 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt as _;
 
-const SERVICES: [&str; 4] =
-    ["shanty.v1.RunService", "shanty.v1.JobService", "shanty.v1.NodeService", "shanty.v1.ClusterService"];
+const SERVICES: [&str; 5] = [
+    "shanty.v1.RunService",
+    "shanty.v1.JobService",
+    "shanty.v1.NodeService",
+    "shanty.v1.ConnectionService",
+    "shanty.v1.ClusterService",
+];
 
 /// Names of services, and for each of ours the file that describes it, over one version of reflection.
 macro_rules! reflect {

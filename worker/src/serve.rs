@@ -18,6 +18,7 @@ use shanty_rt::coord::{Coord, Etcd, EtcdOptions, Keys, NodeInfo, Registration, R
 use shanty_rt::driver::ErasedDriver;
 use shanty_rt::systemd::Systemd;
 use shanty_rt::task::{self, Scope};
+use shanty_sync::connection::Registry;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,6 +82,7 @@ pub(crate) async fn serve_under(
         (sampler, first)
     })
     .await?;
+    let connections = Registry::new(config.connections.clone());
     let face = Face {
         node: node.clone(),
         incarnation: uuid::Uuid::new_v4().to_string(),
@@ -88,7 +90,7 @@ pub(crate) async fn serve_under(
         slots: config.slots,
         labels: config.labels.clone(),
         max_rate: config.load.max_rate,
-        connections: connections(&drivers),
+        connections: connection_names(&drivers, &connections),
     };
     tracing::info!(
         worker = %node, incarnation = face.incarnation, slots = config.slots, max_epoch = %ledger.seen(),
@@ -104,7 +106,7 @@ pub(crate) async fn serve_under(
         Some(coord) => coordinate(&mut around, &mut links, coord, &config, &face, &closing),
         None => watch::channel(BTreeSet::new()).1,
     };
-    let (signals, feeds) = signals(first, &ledger);
+    let (signals, feeds) = signals(first, &ledger, connections);
     let (events_in, events) = mpsc::channel(EVENTS);
     let roster = Roster { fixed: config.static_masters().into_iter().collect(), found };
     links.spawn("links", keep_links(roster, face, feeds, events_in, closing.clone()));
@@ -123,19 +125,20 @@ pub(crate) async fn serve_under(
     Ok(())
 }
 
-/// Names of the databases that any of the drivers can reach.
-fn connections(drivers: &[Arc<dyn ErasedDriver>]) -> Vec<String> {
-    let names: BTreeSet<String> = drivers.iter().flat_map(|driver| driver.connections()).collect();
+/// Names of the databases that the configuration or any of the drivers can reach.
+fn connection_names(drivers: &[Arc<dyn ErasedDriver>], configured: &Registry) -> Vec<String> {
+    let of_drivers = drivers.iter().flat_map(|driver| driver.connections());
+    let names: BTreeSet<String> = of_drivers.chain(configured.names()).collect();
     names.into_iter().collect()
 }
 
-fn signals(first: Telemetry, ledger: &Ledger) -> (Signals, Feeds) {
+fn signals(first: Telemetry, ledger: &Ledger, connections: Registry) -> (Signals, Feeds) {
     let (figures_in, figures) = watch::channel(first);
     let (attempts_in, attempts) = watch::channel(0);
     let (seen_in, seen) = watch::channel(ledger.seen());
     let (roused_in, roused) = watch::channel(0);
     let signals = Signals { figures: figures_in, attempts: attempts_in, seen: seen_in, roused: roused_in };
-    (signals, Feeds { figures, attempts, seen, roused })
+    (signals, Feeds { figures, attempts, seen, connections, roused })
 }
 
 fn etcd(config: &Config) -> Result<Option<Arc<dyn Coord>>, Error> {

@@ -1,19 +1,25 @@
-//! `shanty demo`: a cluster of child processes, a load test on it, a rate change and a killed worker on the
-//! way, a report, and nothing left behind.
+//! `shanty demo`: a cluster of child processes, a load test or a copy on it, a killed worker on the way, a
+//! report, and nothing left behind.
 //!
 //! | file | holds |
 //! |---|---|
 //! | `crew` | child processes that end with this one |
 //! | `ports` | free ports |
 //! | `target` | the HTTP server that is tested |
-//! | `story` | what happens, step by step |
+//! | `stage` | the cluster that every story is told on |
+//! | `story` | a load test, step by step |
+//! | `sync` | a copy of two tables, step by step |
+//! | `shop` | the tables that are copied |
 //!
 //! In: flags. Out: the story on standard error, the report on standard output.
 //! Tests: `cli/tests/demo.rs`.
 
 pub(crate) mod crew;
 mod ports;
+mod shop;
+mod stage;
 mod story;
+mod sync;
 pub(crate) mod target;
 
 use crate::context::{Context, interrupted};
@@ -37,6 +43,8 @@ pub(crate) struct Args {
 enum Kind {
     /// A distributed load test
     Load,
+    /// Two tables copied by three workers
+    Sync,
 }
 
 /// Shows it.
@@ -45,13 +53,15 @@ enum Kind {
 /// Says what did not start or answer.
 pub(crate) async fn run(args: Args, cx: &Context) -> Result<Exit, Error> {
     let mut crew = Crew::gather(args.keep)?;
-    let told = match args.kind {
-        Kind::Load => {
-            tokio::select! {
-                told = story::load(cx, &mut crew, args.keep) => told,
-                () = interrupted() => Err(Error::Interrupted),
-            }
+    let story = async {
+        match args.kind {
+            Kind::Load => story::load(cx, &mut crew, args.keep).await,
+            Kind::Sync => sync::tell(cx, &mut crew, args.keep).await,
         }
+    };
+    let told = tokio::select! {
+        told = story => told,
+        () = interrupted() => Err(Error::Interrupted),
     };
     match told {
         Ok(ended) if args.keep => {

@@ -5,21 +5,18 @@
 
 use super::crew::Crew;
 use super::ports;
+use super::stage::{self, Ended, LOOK, Next, READY};
 use crate::client::bare;
 use crate::context::Context;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::run::{Followed, View, change_rate, fetch, follow, share, submit};
 use crate::screen::Output;
-use crate::{node, quantity, report};
+use crate::{quantity, report};
 use shanty_proto::v1;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// How long processes may take until the cluster is ready.
-const READY: Duration = Duration::from_secs(20);
-/// How often something is looked at that is waited for.
-const LOOK: Duration = Duration::from_millis(50);
 /// The first rate and the one after the change, arrivals per second.
 const RATES: (f64, f64) = (1000.0, 2000.0);
 /// Length of the load.
@@ -29,54 +26,6 @@ const CHANGE_AT: Duration = Duration::from_secs(3);
 const KILL_AT: Duration = Duration::from_secs(6);
 /// Who is killed.
 const VICTIM: &str = "w2";
-const WORKERS: [&str; 3] = ["w1", VICTIM, "w3"];
-
-/// How the story ended.
-pub(super) struct Ended {
-    /// What the run's end means.
-    pub(super) exit: Exit,
-    addr: String,
-    target: String,
-    run: String,
-    kept: bool,
-}
-
-impl Ended {
-    /// Commands to go on with.
-    pub(super) fn go_on(&self, cx: &Context) -> String {
-        let err = cx.screen.err;
-        let program = crate::context::program();
-        let mut lines = Vec::new();
-        let (addr, target) = match self.kept {
-            true => (self.addr.as_str(), self.target.as_str()),
-            false => (crate::context::DEFAULT_ADDR, "http://127.0.0.1:8080/"),
-        };
-        if !self.kept {
-            lines.push(err.strong(
-                "\nEverything is stopped and removed. To go on, a cluster and a target of your own:",
-            ));
-            lines.push(format!("  {}", err.code(&format!("{program} dev --workers 3"))));
-            lines.push(format!("  {}", err.code(&format!("{program} target --listen 127.0.0.1:8080"))));
-            lines.push(err.strong("then, from another terminal, with grpcurl or without:"));
-        } else {
-            lines.push(err.strong("\nGo on, with grpcurl or without:"));
-        }
-        let spec = format!(
-            r#"{{"spec":{{"http_load":{{"url":"{target}","rate":2000,"duration":"10s","thresholds":["p99_ms<50"]}}}}}}"#
-        );
-        let at = |words: &str| format!("  {}", err.code(words));
-        lines.push(at(&format!("grpcurl -plaintext -d '{spec}' {addr} shanty.v1.RunService/RunAndWatch")));
-        if self.kept {
-            let get = format!(r#"{{"name":"{}"}}"#, self.run);
-            lines.push(at(&format!("grpcurl -plaintext -d '{get}' {addr} shanty.v1.RunService/GetReport")));
-        }
-        lines.push(at(&format!("grpcurl -plaintext {addr} describe shanty.v1.HttpLoadSpec")));
-        let there = cx.at(addr);
-        let start = format!("run start --url {target} --rate 2000 --duration 10s --threshold 'p99_ms<50'");
-        lines.push(at(&there.command(&start)));
-        lines.join("\n")
-    }
-}
 
 /// Tells the story of a load test.
 ///
@@ -114,7 +63,7 @@ pub(super) async fn load(cx: &Context, crew: &mut Crew, kept: bool) -> Result<En
         }
     }
     let exit = Exit::of_run(&run, report.as_ref());
-    Ok(Ended { exit, addr: cx.client.shown(), target, run: name, kept })
+    Ok(Ended { exit, addr: cx.client.shown(), run: name, kept, next: next(&target, kept) })
 }
 
 /// Starts everything and waits until it is ready.
@@ -125,49 +74,31 @@ async fn gather(cx: &Context, crew: &mut Crew) -> Result<(Context, String), Erro
     };
     cx.screen
         .say(&cx.screen.err.dim(&format!("a cluster of child processes, in {}", crew.folder().display())));
-    let data = |name: &str| crew.folder().join(name).display().to_string();
-    let store = format!("sqlite://{}", crew.folder().join("m1").join("shanty.db").display());
-    let (m1, folders) = (data("m1"), WORKERS.map(data));
-    for folder in folders.iter().chain([&m1]) {
-        std::fs::create_dir_all(folder).map_err(|error| {
-            Error::local(format!("cannot make {folder}: {error}"), "name another place: TMPDIR=/path")
-        })?;
-    }
     crew.start("target", &["target", "--listen", target])?;
-    crew.start("m1", &["master", "--node", "m1", "--listen", master, "--store", &store, "--data", &m1])?;
-    for (worker, folder) in WORKERS.iter().zip(&folders) {
-        crew.start(worker, &["worker", "--node", worker, "--masters", master, "--data", folder])?;
-    }
-    let cx = cx.at(master);
-    let until = Instant::now() + READY;
-    loop {
-        crew.check()?;
-        if node::workers_ready(&cx).await >= WORKERS.len() {
-            return Ok((cx, format!("http://{target}/")));
-        }
-        if Instant::now() > until {
-            return Err(Error::local(
-                format!("the cluster is not ready after {}", quantity::time(READY)),
-                format!("look into the logs while it starts: {}/*.log", crew.folder().display()),
-            ));
-        }
-        sleep(LOOK).await;
+    Ok((stage::gather(cx, crew, master, &[]).await?, format!("http://{target}/")))
+}
+
+/// Commands to go on with.
+fn next(target: &str, kept: bool) -> Next {
+    let url = if kept { target } else { "http://127.0.0.1:8080/" };
+    Next {
+        prepare: vec!["dev --workers 3".to_owned(), "target --listen 127.0.0.1:8080".to_owned()],
+        request: format!(
+            r#"{{"spec":{{"http_load":{{"url":"{url}","rate":2000,"duration":"10s","thresholds":["p99_ms<50"]}}}}}}"#
+        ),
+        symbol: "HttpLoadSpec",
+        start: format!("run start --url {url} --rate 2000 --duration 10s --threshold 'p99_ms<50'"),
     }
 }
 
 fn request(target: &str) -> v1::StartRunRequest {
-    let load = v1::HttpLoadSpec {
+    stage::start_request(v1::job_spec::Kind::HttpLoad(v1::HttpLoadSpec {
         url: target.to_owned(),
         rate: RATES.0,
         duration: Some(quantity::proto_duration(LENGTH)),
         thresholds: vec!["p99_ms<250".to_owned(), "error_rate<0.01".to_owned()],
         ..v1::HttpLoadSpec::default()
-    };
-    v1::StartRunRequest {
-        spec: Some(v1::JobSpec { kind: Some(v1::job_spec::Kind::HttpLoad(load)) }),
-        request_id: crate::client::request_id(),
-        validate_only: false,
-    }
+    }))
 }
 
 /// What is done to the run on its way.
@@ -215,9 +146,7 @@ async fn started(cx: &Context, name: &str) -> Result<Instant, Error> {
     loop {
         let run = fetch(cx, name).await?;
         if let Some(start) = run.start_time {
-            let start_ms =
-                start.seconds.saturating_mul(1000).saturating_add(i64::from(start.nanos) / 1_000_000);
-            let ago = shanty_rt::clock::unix_ms().saturating_sub(start_ms);
+            let ago = stage::ago_ms(&start);
             let now = Instant::now();
             // A start that lies ahead is waited for, so that "now" is never before it.
             if let Ok(ahead) = u64::try_from(ago.saturating_neg()) {

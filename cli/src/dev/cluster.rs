@@ -7,6 +7,8 @@
 use super::Args;
 use crate::error::Error;
 use shanty_rt::task::Scope;
+use shanty_sync::connection::Settings;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -54,6 +56,7 @@ impl Cluster {
                 name: format!("w{number}"),
                 folder: args.data.join("workers").join(format!("w{number}")),
                 etcd: args.etcd.clone(),
+                connections: args.connections.iter().cloned().collect(),
                 address: address.clone(),
                 failed: failed.clone(),
                 stop: workers.token(),
@@ -110,6 +113,7 @@ struct Worker {
     name: String,
     folder: PathBuf,
     etcd: Vec<String>,
+    connections: BTreeMap<String, Settings>,
     address: watch::Receiver<Option<SocketAddr>>,
     failed: mpsc::Sender<Error>,
     stop: CancellationToken,
@@ -123,7 +127,10 @@ impl Worker {
         };
         // Without an address the master has failed, and said so.
         let Some(address) = address else { return };
-        let config = worker_config(&self.name, &self.folder, address, self.etcd);
+        let config = shanty_worker::Config {
+            connections: self.connections,
+            ..worker_config(&self.name, &self.folder, address, self.etcd)
+        };
         let drivers = shanty_worker::drivers::of(&config);
         if let Err(error) = shanty_worker::serve(config, drivers, self.stop, || ()).await {
             let what = format!("worker {}: {error}", self.name);

@@ -16,6 +16,8 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::quantity;
 use cluster::Cluster;
+use shanty_sync::connection::{Registry, Settings};
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -44,12 +46,25 @@ pub(crate) struct Args {
     /// postgres://…, mysql://… or sqlite:///path; default: a SQLite file in the folder
     #[arg(long, value_name = "URL", default_value = "", hide_default_value = true)]
     pub(crate) store: String,
+    /// A database that syncs may name; ${VARIABLE} in the URL is filled in from the environment; repeat for more
+    #[arg(long = "connection", value_name = "NAME=URL", value_parser = connection)]
+    pub(crate) connections: Vec<(String, Settings)>,
     /// Listen on an address that is not loopback without TLS and tokens
     #[arg(long)]
     pub(crate) insecure: bool,
     /// What is logged to standard error, in the form of RUST_LOG
     #[arg(long, default_value = "warn", value_name = "FILTER")]
     pub(crate) log: String,
+}
+
+fn connection(text: &str) -> Result<(String, Settings), String> {
+    let (name, url) = text
+        .split_once('=')
+        .ok_or("write NAME=URL, for example shop=mysql://etl:${SHOP_PW}@127.0.0.1/shop")?;
+    let settings = Settings::new(url);
+    let one = BTreeMap::from([(name.to_owned(), settings.clone())]);
+    Registry::check_settings(&one).map_err(|error| error.to_string())?;
+    Ok((name.to_owned(), settings))
 }
 
 /// Runs a cluster until Ctrl-C or SIGTERM.

@@ -1,8 +1,11 @@
-//! The report of a run for people: verdict first, then rates, latencies, workers, statuses, thresholds.
+//! The report of a run for people: verdict first, then rates, latencies, workers, statuses, thresholds; of a
+//! sync what was copied and whether both ends are equal (`sync`).
 //!
 //! In: a report, the run it belongs to when known. Out: text of at most 100 columns.
 //! Never: computes a figure; it prints what was measured.
 //! Tests: below.
+
+mod sync;
 
 use crate::client::bare;
 use crate::grid::{Grid, Tone};
@@ -19,6 +22,7 @@ const WIDTH: usize = 100;
 pub(crate) fn render(report: &v1::Report, run: Option<&v1::Run>, paint: Paint) -> String {
     match &report.kind {
         Some(v1::report::Kind::HttpLoad(load)) => http_load(report, load, run, paint),
+        Some(v1::report::Kind::DbSync(sync)) => sync::render(report, sync, run, paint),
         None => format!("{}: no figures yet", bare(&report.run)),
     }
 }
@@ -32,7 +36,8 @@ fn http_load(report: &v1::Report, load: &v1::HttpLoadReport, run: Option<&v1::Ru
     rooms.join("\n\n")
 }
 
-fn verdict(report: &v1::Report, load: &v1::HttpLoadReport, run: Option<&v1::Run>, paint: Paint) -> String {
+/// The run's name and how it ended, or that it has not.
+fn state_and_name(report: &v1::Report, run: Option<&v1::Run>, paint: Paint) -> Vec<String> {
     let mut parts = vec![paint.strong(bare(&report.run))];
     if let Some(run) = run {
         let state = run.state().as_str_name();
@@ -45,6 +50,11 @@ fn verdict(report: &v1::Report, load: &v1::HttpLoadReport, run: Option<&v1::Run>
     } else if !report.r#final {
         parts.push(paint.warn("so far"));
     }
+    parts
+}
+
+fn verdict(report: &v1::Report, load: &v1::HttpLoadReport, run: Option<&v1::Run>, paint: Paint) -> String {
+    let mut parts = state_and_name(report, run, paint);
     parts.push(match load.verdict() {
         Verdict::Valid => paint.good("VALID"),
         Verdict::Invalid => paint.bad("INVALID"),

@@ -6,19 +6,25 @@
 //! | `start` | start, then watch |
 //! | `follow` | the stream, resumed when it breaks |
 //! | `view` | what a watch shows while it goes on |
+//! | `progress` | progress as text |
+//! | `change` | what may change on the way |
 //! | `show` | tables of runs and shards |
 
+mod change;
 mod follow;
+mod progress;
 mod show;
 mod spec;
 mod start;
 mod view;
 
+pub(crate) use change::change_rate;
 pub(crate) use follow::{Followed, follow};
+pub(crate) use progress::elapsed;
 pub(crate) use show::{share, state_tone, what};
 pub(crate) use spec::{SpecArgs, read_text};
 pub(crate) use start::{started, submit, watch_to_end};
-pub(crate) use view::{View, elapsed};
+pub(crate) use view::View;
 
 use crate::client::request_id;
 use crate::context::Context;
@@ -68,13 +74,7 @@ pub(crate) enum Verb {
         name: String,
     },
     /// Change a run while it goes on
-    Change {
-        /// The run
-        name: String,
-        /// New rate, arrivals per second over all workers
-        #[arg(long, value_parser = quantity::amount, value_name = "PER_SECOND")]
-        rate: f64,
-    },
+    Change(change::ChangeArgs),
     /// Ask a run to stop
     Cancel {
         /// The run
@@ -103,7 +103,7 @@ pub(crate) async fn run(verb: Verb, cx: &Context) -> Result<Exit, Error> {
         Verb::Wait { name } => start::wait(&name, cx).await,
         Verb::List { state, job, limit } => list(cx, filter(state, job), limit).await,
         Verb::Get { name } => get(cx, &name).await,
-        Verb::Change { name, rate } => change(cx, &name, rate).await,
+        Verb::Change(args) => change::run(args, cx).await,
         Verb::Cancel { name } => cancel(cx, &name).await,
         Verb::Report { name } => print_report(cx, &name).await,
         Verb::Shards { name } => shards(cx, &name).await,
@@ -167,36 +167,9 @@ pub(crate) async fn fetch_report(cx: &Context, name: &str) -> Result<v1::Report,
         .await
 }
 
-/// Changes the rate of a run.
-pub(crate) async fn change_rate(cx: &Context, name: &str, rate: f64) -> Result<v1::Run, Error> {
-    let request = v1::ChangeRunRequest {
-        name: name.to_owned(),
-        change: Some(v1::change_run_request::Change::HttpLoad(v1::HttpLoadChange { rate })),
-        request_id: request_id(),
-    };
-    cx.client
-        .ask(&format!("change run {name}"), |link| {
-            let request = request.clone();
-            async move { link.runs().change_run(request).await }
-        })
-        .await
-}
-
 async fn get(cx: &Context, name: &str) -> Result<Exit, Error> {
     let run = fetch(cx, name).await?;
     cx.print(&run, |run| show::run(run, cx))?;
-    Ok(Exit::Done)
-}
-
-async fn change(cx: &Context, name: &str, rate: f64) -> Result<Exit, Error> {
-    let run = change_rate(cx, name, rate).await?;
-    cx.print(&run, |run| {
-        format!(
-            "{}: {} arrivals per second from now on",
-            crate::client::bare(&run.name),
-            quantity::rate(rate)
-        )
-    })?;
     Ok(Exit::Done)
 }
 

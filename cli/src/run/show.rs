@@ -56,9 +56,38 @@ fn took(run: &v1::Run) -> String {
 
 /// What a spec does, in a few words.
 pub(crate) fn what(spec: Option<&v1::JobSpec>) -> String {
-    let Some(v1::JobSpec { kind: Some(v1::job_spec::Kind::HttpLoad(load)) }) = spec else {
-        return String::new();
+    match spec.and_then(|spec| spec.kind.as_ref()) {
+        Some(v1::job_spec::Kind::HttpLoad(load)) => what_load(load),
+        Some(v1::job_spec::Kind::DbSync(sync)) => what_sync(sync),
+        None => String::new(),
+    }
+}
+
+/// `sync shop_mysql.orders → dw_pg.orders`, with a schema between when one is given.
+fn what_sync(sync: &v1::DbSyncSpec) -> String {
+    let (source, target) = (sync.source.clone().unwrap_or_default(), sync.target.clone().unwrap_or_default());
+    let tables = if source.table.is_empty() { source.tables.join(",") } else { source.table.clone() };
+    let renamed = match target.table.as_str() {
+        "" => tables.clone(),
+        pattern if !source.table.is_empty() => pattern.replace("{table}", &source.table),
+        pattern => pattern.to_owned(),
     };
+    let place = |connection: &str, schema: &str, tables: &str| {
+        let parts = [connection, schema, tables];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".")
+    };
+    let how = match sync.mode() {
+        v1::db_sync_spec::Mode::Incremental => "sync changes of",
+        v1::db_sync_spec::Mode::Unspecified | v1::db_sync_spec::Mode::Full => "sync",
+    };
+    format!(
+        "{how} {} → {}",
+        place(&source.connection, &source.schema, &tables),
+        place(&target.connection, &target.schema, &renamed)
+    )
+}
+
+fn what_load(load: &v1::HttpLoadSpec) -> String {
     let time = load.duration.as_ref().map(quantity::std_duration);
     let time = time.map(|t| format!(" for {}", quantity::time(t))).unwrap_or_default();
     let how = if !load.stages.is_empty() {
@@ -86,7 +115,7 @@ pub(super) fn run(run: &v1::Run, cx: &Context) -> String {
     line("created", &quantity::ago(run.create_time.as_ref(), now_ms()));
     line("took", &took(run));
     if let Some(progress) = &run.progress {
-        line("progress", super::view::progress_text(progress, paint).trim_start());
+        line("progress", super::progress::progress_text(progress, paint).trim_start());
     }
     if let Some(counts) = &run.shard_counts {
         line("shards", &shard_counts(counts));
@@ -161,7 +190,8 @@ pub(super) fn shards(shards: &[v1::Shard], cx: &Context) -> String {
     if shards.is_empty() {
         return "no shards yet".to_owned();
     }
-    let mut grid = Grid::new(&[">SHARD", "STATE", "WORKER", ">ATTEMPT", ">SHARE", "REASON"], cx.screen.out);
+    let mut grid =
+        Grid::new(&[">SHARD", "WHAT", "STATE", "WORKER", ">ATTEMPT", ">SHARE", "REASON"], cx.screen.out);
     for shard in shards {
         let tone = match shard.state() {
             Shard::Done => Tone::Good,
@@ -177,6 +207,7 @@ pub(super) fn shards(shards: &[v1::Shard], cx: &Context) -> String {
         };
         grid.toned([
             (shard.index.to_string(), Tone::Plain),
+            (shard.title.clone(), Tone::Plain),
             (shard.state().as_str_name().to_owned(), tone),
             (bare(&shard.node).to_owned(), Tone::Plain),
             (shard.attempt.to_string(), Tone::Plain),
@@ -204,6 +235,40 @@ mod tests {
         let closed = v1::HttpLoadSpec { connections: 8, method: "POST".into(), ..load };
         assert_eq!(what(Some(&spec(closed))), "8 connections for 10.0 s, POST http://h/");
         assert_eq!(what(None), "");
+    }
+
+    #[test]
+    fn a_sync_is_told_by_where_it_goes() {
+        let source = |table: &str, tables: &[&str]| {
+            Some(v1::SyncSource {
+                connection: "shop_mysql".into(),
+                table: table.into(),
+                tables: tables.iter().map(|name| (*name).to_owned()).collect(),
+                ..v1::SyncSource::default()
+            })
+        };
+        let target = |schema: &str, table: &str| {
+            Some(v1::SyncTarget {
+                connection: "dw_pg".into(),
+                schema: schema.into(),
+                table: table.into(),
+                ..v1::SyncTarget::default()
+            })
+        };
+        let told = |source, target, mode: v1::db_sync_spec::Mode| {
+            let sync = v1::DbSyncSpec { source, target, mode: mode.into(), ..v1::DbSyncSpec::default() };
+            what(Some(&v1::JobSpec { kind: Some(v1::job_spec::Kind::DbSync(sync)) }))
+        };
+        use v1::db_sync_spec::Mode::{Full, Incremental};
+        assert_eq!(
+            told(source("orders", &[]), target("", ""), Full),
+            "sync shop_mysql.orders → dw_pg.orders"
+        );
+        assert_eq!(
+            told(source("orders", &[]), target("public", "{table}_copy"), Incremental),
+            "sync changes of shop_mysql.orders → dw_pg.public.orders_copy"
+        );
+        assert_eq!(told(source("", &["a", "b*"]), target("", ""), Full), "sync shop_mysql.a,b* → dw_pg.a,b*");
     }
 
     #[test]

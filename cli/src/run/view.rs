@@ -5,12 +5,13 @@
 //! Never: asks the cluster.
 //! Tests: below.
 
+use super::progress::{TABLES, elapsed, progress_text, table_lines};
 use crate::client::bare;
 use crate::error::Error;
 use crate::json::{self, Layout};
 use crate::quantity;
 use crate::screen::{Output, Paint, Screen};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use shanty_proto::v1;
 use std::time::Duration;
 use v1::run_event::Event;
@@ -21,27 +22,73 @@ const STEPS: u64 = 1000;
 /// What a watch shows.
 pub(crate) struct View {
     screen: Screen,
-    bar: Option<ProgressBar>,
+    bars: Option<Bars>,
     began: Option<prost_types::Timestamp>,
+    /// Progress in other words than this program's own, and what was said last.
+    told_by: Option<(Words, String)>,
+}
+
+/// Progress in words; none when there is nothing to say.
+type Words = fn(&v1::Progress) -> Option<String>;
+
+/// The bar of the run, and below it a line for each table at work.
+#[derive(Debug, Clone)]
+struct Bars {
+    all: MultiProgress,
+    run: ProgressBar,
+    tables: Vec<ProgressBar>,
+}
+
+impl Bars {
+    fn new(colours: bool) -> Bars {
+        let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+        let run = all.add(ProgressBar::new(STEPS));
+        let template =
+            if colours { "  {bar:10.cyan/black.bright} {wide_msg}" } else { "  {bar:10} {wide_msg}" };
+        // A template that does not parse leaves the default bar, which shows the same.
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            run.set_style(style.progress_chars("━╸━"));
+        }
+        Bars { all, run, tables: Vec::new() }
+    }
+
+    fn show(&mut self, progress: &v1::Progress, paint: Paint) {
+        self.run.set_position(steps(progress.fraction()));
+        self.run.set_message(progress_text(progress, paint));
+        let lines = table_lines(progress, paint);
+        while self.tables.len() < lines.len().min(TABLES) {
+            let line = self.all.add(ProgressBar::new(1));
+            if let Ok(style) = ProgressStyle::with_template("           {wide_msg}") {
+                line.set_style(style);
+            }
+            self.tables.push(line);
+        }
+        for line in self.tables.drain(lines.len()..) {
+            self.all.remove(&line);
+        }
+        for (line, text) in self.tables.iter().zip(lines) {
+            line.set_message(text);
+        }
+    }
+
+    fn clear(self) {
+        for line in self.tables {
+            line.finish_and_clear();
+        }
+        self.run.finish_and_clear();
+    }
 }
 
 impl View {
     /// A view for this screen.
     pub(crate) fn new(screen: Screen) -> View {
-        let bar = (screen.live && screen.output == Output::Table).then(|| {
-            let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stderr());
-            let template = if screen.err.0 {
-                "  {bar:10.cyan/black.bright} {wide_msg}"
-            } else {
-                "  {bar:10} {wide_msg}"
-            };
-            // A template that does not parse leaves the default bar, which shows the same.
-            if let Ok(style) = ProgressStyle::with_template(template) {
-                bar.set_style(style.progress_chars("━╸━"));
-            }
-            bar
-        });
-        View { screen, bar, began: None }
+        let bars = (screen.live && screen.output == Output::Table).then(|| Bars::new(screen.err.0));
+        View { screen, bars, began: None, told_by: None }
+    }
+
+    /// A view without a bar that says progress in words of its own, each time they change.
+    pub(crate) fn told_by(screen: Screen, words: Words) -> View {
+        View { screen, bars: None, began: None, told_by: Some((words, String::new())) }
     }
 
     /// Shows an event.
@@ -83,7 +130,7 @@ impl View {
             Some(Event::Heartbeat(_)) | None => {}
             Some(Event::Done(done)) => {
                 if let Some(progress) = done.run.as_ref().and_then(|run| run.progress.as_ref())
-                    && self.bar.is_some()
+                    && self.bars.is_some()
                 {
                     self.progress(progress);
                 }
@@ -99,31 +146,40 @@ impl View {
 
     /// A way to say something beside the bar while the view is busy elsewhere.
     pub(crate) fn teller(&self) -> Teller {
-        Teller { screen: self.screen, bar: self.bar.clone() }
+        Teller { screen: self.screen, all: self.bars.as_ref().map(|bars| bars.all.clone()) }
     }
 
     /// Shows that the stream is lost and being looked for.
     pub(crate) fn waiting(&self, lost: Duration) {
-        if let Some(bar) = &self.bar {
-            bar.set_message(format!("connection lost, trying again ({})", quantity::time(lost)));
+        if let Some(bars) = &self.bars {
+            bars.run.set_message(format!("connection lost, trying again ({})", quantity::time(lost)));
         }
     }
 
     /// Takes the bar away.
     pub(crate) fn close(&mut self) {
-        if let Some(bar) = self.bar.take() {
-            bar.finish_and_clear();
+        if let Some(bars) = self.bars.take() {
+            bars.clear();
         }
     }
 
-    fn progress(&self, progress: &v1::Progress) {
-        let text = progress_text(progress, self.screen.err);
-        match &self.bar {
-            Some(bar) => {
-                bar.set_position(steps(progress.fraction()));
-                bar.set_message(text);
+    fn progress(&mut self, progress: &v1::Progress) {
+        let paint = self.screen.err;
+        if let Some((words, last)) = &mut self.told_by {
+            if let Some(text) = words(progress).filter(|text| text != last) {
+                self.screen.say(&text);
+                *last = text;
             }
-            None => self.screen.say(&text),
+            return;
+        }
+        match &mut self.bars {
+            Some(bars) => bars.show(progress, paint),
+            None => {
+                self.screen.say(&progress_text(progress, paint));
+                for line in table_lines(progress, paint) {
+                    self.screen.say(&line);
+                }
+            }
         }
     }
 
@@ -140,67 +196,22 @@ impl View {
 #[derive(Debug, Clone)]
 pub(crate) struct Teller {
     screen: Screen,
-    bar: Option<ProgressBar>,
+    all: Option<MultiProgress>,
 }
 
 impl Teller {
     /// Says a line.
     pub(crate) fn say(&self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| self.screen.say(text)),
+        match &self.all {
+            Some(all) => all.suspend(|| self.screen.say(text)),
             None => self.screen.say(text),
         }
     }
 }
 
-/// Time since the start, in a column of its own.
-pub(crate) fn elapsed(duration: Duration) -> String {
-    let text = if duration < Duration::from_secs(60) {
-        format!("{:.1} s", duration.as_secs_f64())
-    } else {
-        quantity::time(duration)
-    };
-    format!("{text:>8}")
-}
-
 fn steps(fraction: f64) -> u64 {
     // Tenths of a percent by comparison: no cast that could lose a sign.
     (0..STEPS).take_while(|step| (*step as f64 + 0.5) / STEPS as f64 <= fraction).count() as u64
-}
-
-/// One line of progress.
-pub(crate) fn progress_text(progress: &v1::Progress, paint: Paint) -> String {
-    let mut parts = vec![elapsed(progress.elapsed.as_ref().map_or(Duration::ZERO, quantity::std_duration))];
-    if let Some(fraction) = progress.fraction {
-        parts.push(format!("{:>4.0} %", fraction * 100.0));
-    }
-    if let Some(v1::progress::Kind::HttpLoad(load)) = &progress.kind {
-        if load.sent() == 0 && load.errors() == 0 && load.sent_rate() == 0.0 {
-            let target = quantity::rate(load.target_rate());
-            parts.push(if load.target_rate() > 0.0 {
-                format!("begins at {target}/s")
-            } else {
-                "begins".to_owned()
-            });
-            return parts.join("  ");
-        }
-        let sent = quantity::rate(load.sent_rate());
-        let rate = match load.target_rate() {
-            0.0 => format!("{sent}/s"),
-            target => format!("{sent} of {}/s", quantity::rate(target)),
-        };
-        parts.push(format!("{rate:>18}"));
-        if load.completed_rate() > 0.0 {
-            parts.push(format!("p50 {:>5} ms", quantity::millis(load.p50_ms())));
-            parts.push(format!("p99 {:>5} ms", quantity::millis(load.p99_ms())));
-        } else {
-            parts.push("no answers".to_owned());
-        }
-        let errors = format!("{} errors", quantity::count(load.errors()));
-        parts.push(if load.errors() > 0 { paint.bad(&errors) } else { errors });
-        parts.push(quantity::things(load.workers(), "worker"));
-    }
-    parts.join("  ")
 }
 
 fn reason(text: &str) -> String {
@@ -237,43 +248,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_of_progress_fits_a_terminal_and_lines_up() {
-        let load = v1::LoadProgress {
-            target_rate: Some(2000.0),
-            sent_rate: Some(1999.8),
-            completed_rate: Some(1999.8),
-            sent: Some(8000),
-            p50_ms: Some(0.31),
-            p99_ms: Some(12.0),
-            errors: Some(0),
-            workers: Some(3),
-            ..v1::LoadProgress::default()
-        };
-        let progress = v1::Progress {
-            fraction: Some(0.4),
-            elapsed: Some(prost_types::Duration { seconds: 4, nanos: 0 }),
-            remaining: None,
-            kind: Some(v1::progress::Kind::HttpLoad(load)),
-        };
-        let text = progress_text(&progress, Paint(false));
-        assert_eq!(
-            text,
-            "   4.0 s    40 %  1,999.8 of 2,000/s  p50 0.310 ms  p99 12.00 ms  0 errors  3 workers"
-        );
-        assert!(text.len() <= 100);
-    }
-
-    #[test]
     fn the_bar_is_full_only_at_the_end() {
         assert_eq!((steps(0.0), steps(0.5), steps(1.0), steps(7.0), steps(-1.0)), (0, 500, 1000, 1000, 0));
-    }
-
-    #[test]
-    fn a_closed_loop_has_no_target_rate() {
-        let load = v1::LoadProgress { sent_rate: Some(10.0), ..v1::LoadProgress::default() };
-        let progress =
-            v1::Progress { kind: Some(v1::progress::Kind::HttpLoad(load)), ..v1::Progress::default() };
-        assert!(progress_text(&progress, Paint(false)).contains(" 10/s "));
     }
 
     #[test]

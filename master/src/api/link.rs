@@ -6,7 +6,7 @@
 
 use crate::election::Leadership;
 use crate::engine::{Arrival, Assignment, Ending, Held, Order, Outcome, Update};
-use crate::registry::{Outbound, Registry, SessionId, WorkerEvent};
+use crate::registry::{Finding, Outbound, Registry, SessionId, WorkerEvent};
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use shanty_model::epoch::Epoch;
@@ -165,6 +165,10 @@ impl Link {
                 // A worker that does not read its answers is found out by its outbox; this one may be skipped.
                 let _full = beats.try_send(self.beat(beat));
             }
+            if let In::Checked(pb::ConnectionChecked { question, check }) = received {
+                session.registry.answer(&session.node, question, finding(check.unwrap_or_default()));
+                continue;
+            }
             match event(&session.node, received) {
                 Ok(Some(event)) => session.registry.forward(&session.node, session.id, event).await,
                 Ok(None) => {}
@@ -241,7 +245,7 @@ fn arrival(hello: pb::Hello) -> Result<Arrival, Status> {
 fn event(node: &NodeId, received: In) -> Result<Option<WorkerEvent>, shanty_model::id::InvalidId> {
     let node = node.clone();
     Ok(match received {
-        In::Hello(_) => None,
+        In::Hello(_) | In::Checked(_) => None,
         In::Heartbeat(pb::WorkerHeartbeat { sequence: _, unix_ns, telemetry: figures, attempts: _ }) => {
             let figures: Telemetry = figures.as_ref().map(telemetry::decode).unwrap_or_default();
             Some(WorkerEvent::Heartbeat(node, figures, unix_ns.saturating_sub(clock::unix_ns())))
@@ -283,17 +287,28 @@ fn event(node: &NodeId, received: In) -> Result<Option<WorkerEvent>, shanty_mode
                 Ending { attempt: attempt.parse()?, outcome, reason, last_sequence },
             ))
         }
-        In::Checked(pb::ConnectionChecked { question, check: _ }) => {
-            tracing::debug!(%node, question, "a connection was tried that nobody asked about");
-            None
-        }
         In::Leaving(pb::Leaving { reason }) => Some(WorkerEvent::Leaving(node, reason)),
     })
+}
+
+/// What a worker found at a connection. One that says that it could not, without a word why, gets one.
+fn finding(check: shanty_proto::v1::ConnectionCheck) -> Finding {
+    let shanty_proto::v1::ConnectionCheck { node: _, ok, server, endpoint, latency, error, warnings } = check;
+    let error = match (ok, error.is_empty()) {
+        (true, _) => None,
+        (false, false) => Some(error),
+        (false, true) => Some("it did not work, and the worker does not say why".to_owned()),
+    };
+    let latency = latency.and_then(|latency| Duration::try_from(latency).ok());
+    Finding { server, endpoint, latency, error, warnings }
 }
 
 fn encode(outbound: Outbound) -> Out {
     let (epoch, order) = match outbound {
         Outbound::Announce(epoch) => return Out::Announce(pb::Announce { epoch: epoch.0 }),
+        Outbound::Check { question, connection } => {
+            return Out::Check(pb::CheckConnection { question, connection });
+        }
         Outbound::Order(epoch, order) => (epoch.0, order),
     };
     match order {

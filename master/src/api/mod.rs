@@ -5,7 +5,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `run`, `job`, `node`, `cluster` | one service each |
+//! | `run`, `job`, `node`, `connection`, `cluster` | one service each |
 //! | `watch` | streams of a run's events |
 //! | `link` | the masters' end of the worker link |
 //! | `encode` | records as messages |
@@ -15,6 +15,7 @@
 //! | `status` | the one map from errors to `tonic::Status` |
 
 mod cluster;
+mod connection;
 mod encode;
 mod forward;
 mod job;
@@ -67,13 +68,14 @@ impl Api {
         self.leading.core()
     }
 
-    /// The four public services.
+    /// The public services.
     #[must_use]
     pub fn routes(self, link: Link) -> Routes {
         let api = Arc::new(self);
         Routes::new(pb::run_service_server::RunServiceServer::from_arc(api.clone()))
             .add_service(pb::job_service_server::JobServiceServer::from_arc(api.clone()))
             .add_service(pb::node_service_server::NodeServiceServer::from_arc(api.clone()))
+            .add_service(pb::connection_service_server::ConnectionServiceServer::from_arc(api.clone()))
             .add_service(pb::cluster_service_server::ClusterServiceServer::from_arc(api))
             .add_service(shanty_proto::internal::worker_link_server::WorkerLinkServer::new(link))
     }

@@ -11,4 +11,4 @@
 
 mod sessions;
 
-pub use sessions::{Outbound, Registry, SessionId, WorkerEvent};
+pub use sessions::{Finding, Outbound, Registry, SessionId, WorkerEvent};

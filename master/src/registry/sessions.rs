@@ -6,7 +6,8 @@ use shanty_model::id::{AttemptId, NodeId};
 use shanty_model::telemetry::Telemetry;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use tokio::sync::mpsc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
 
 /// Messages that wait for a worker's stream: a burst of orders for all of its attempts. A worker that does
 /// not read this many is cut off and attaches again.
@@ -23,7 +24,32 @@ pub enum Outbound {
     Announce(Epoch),
     /// Do something, in this term.
     Order(Epoch, Order),
+    /// Try a connection.
+    Check {
+        /// Number of the question, for the answer.
+        question: u64,
+        /// Name of the connection.
+        connection: String,
+    },
 }
+
+/// What a worker found at a connection.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Finding {
+    /// The server's product and version; empty when it was not reached.
+    pub server: String,
+    /// Where the connection leads, without user and password.
+    pub endpoint: String,
+    /// To connect and get a first answer.
+    pub latency: Option<Duration>,
+    /// What is wrong and what helps; none when all is well.
+    pub error: Option<String>,
+    /// What works but costs speed or certainty.
+    pub warnings: Vec<String>,
+}
+
+/// Questions to workers that wait for their answer, by number.
+type Questions = BTreeMap<u64, (NodeId, oneshot::Sender<Finding>)>;
 
 /// What workers say to the leading core.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,6 +83,7 @@ struct Session {
 struct State {
     next: u64,
     sessions: BTreeMap<NodeId, Session>,
+    questions: Questions,
     sink: Option<mpsc::Sender<WorkerEvent>>,
 }
 
@@ -84,6 +111,7 @@ impl Registry {
             let mut state = self.lock();
             state.next += 1;
             let id = SessionId(state.next);
+            state.questions.retain(|_, (asked, _)| *asked != arrival.node);
             state.sessions.insert(arrival.node.clone(), Session { id, arrival: arrival.clone(), outbox });
             (id, state.sink.clone())
         };
@@ -99,6 +127,8 @@ impl Registry {
                 Some(session) if session.id == id => {}
                 Some(_) | None => return,
             }
+            // Who waits for an answer of its learns that none will come.
+            state.questions.retain(|_, (asked, _)| asked != node);
             let incarnation = state.sessions.remove(node).map(|session| session.arrival.incarnation);
             (state.sink.clone(), incarnation)
         };
@@ -157,6 +187,60 @@ impl Registry {
         }
     }
 
+    /// The connections of each worker attached.
+    #[must_use]
+    pub fn connections(&self) -> BTreeMap<NodeId, Vec<String>> {
+        let state = self.lock();
+        state
+            .sessions
+            .iter()
+            .map(|(node, session)| (node.clone(), session.arrival.connections.clone()))
+            .collect()
+    }
+
+    /// Lets a worker try a connection, and waits for what it found for at most `patience`. Neither the leading core
+    /// nor its term has a part in it.
+    ///
+    /// # Errors
+    /// When no answer came, in words.
+    pub async fn check(
+        &self,
+        node: &NodeId,
+        connection: &str,
+        patience: Duration,
+    ) -> Result<Finding, String> {
+        let (answer, answered) = oneshot::channel();
+        let question = {
+            let mut state = self.lock();
+            state.next += 1;
+            let question = state.next;
+            state.questions.insert(question, (node.clone(), answer));
+            question
+        };
+        // However this ends, its caller giving up included, the question does not stay.
+        let _asked = Asked { registry: self, question };
+        self.send(node, Outbound::Check { question, connection: connection.to_owned() });
+        match tokio::time::timeout(patience, answered).await {
+            Ok(Ok(finding)) => Ok(finding),
+            Ok(Err(_gone)) => Err("the worker went away before it answered; try again".to_owned()),
+            Err(_) => Err(format!(
+                "the worker did not answer within {} s; see whether it is well: shanty node get {node}",
+                patience.as_secs()
+            )),
+        }
+    }
+
+    /// A worker's answer. One that nobody waits for, or that was asked of another worker, is dropped.
+    pub fn answer(&self, node: &NodeId, question: u64, finding: Finding) {
+        let mut state = self.lock();
+        if state.questions.get(&question).is_some_and(|(asked, _)| asked == node)
+            && let Some((_, answer)) = state.questions.remove(&question)
+        {
+            // Its caller may have given up in this moment.
+            let _given_up = answer.send(finding);
+        }
+    }
+
     /// Number of workers attached.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -167,6 +251,18 @@ impl Registry {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+/// A question that is forgotten when this is.
+struct Asked<'a> {
+    registry: &'a Registry,
+    question: u64,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.registry.lock().questions.remove(&self.question);
     }
 }
 
@@ -221,6 +317,45 @@ mod tests {
         registry.lead(Epoch(7), sink).await;
         assert!(matches!(events.recv().await, Some(WorkerEvent::Attached(_))));
         assert_eq!(outbox.recv().await, Some(Outbound::Announce(Epoch(7))));
+    }
+
+    #[tokio::test]
+    async fn only_the_worker_that_was_asked_answers_and_nothing_stays() {
+        let registry = Registry::new();
+        let (id, mut outbox) = registry.attach(arrival("a")).await;
+        let (node, other): (NodeId, NodeId) = ("w1".parse().unwrap(), "w2".parse().unwrap());
+        let found = Finding { server: "SQLite 3".into(), ..Finding::default() };
+        let worker = async {
+            let Some(Outbound::Check { question, connection }) = outbox.recv().await else {
+                panic!("no question")
+            };
+            assert_eq!(connection, "shop");
+            registry.answer(&other, question, Finding::default());
+            registry.answer(&node, question + 1, Finding::default());
+            registry.answer(&node, question, found.clone());
+            registry.answer(&node, question, Finding::default());
+        };
+        let patience = Duration::from_secs(5);
+        let (answer, ()) = tokio::join!(registry.check(&node, "shop", patience), worker);
+        assert_eq!(answer, Ok(found.clone()));
+        // A worker that goes away answers nothing, and its caller does not wait for it.
+        let leave = async {
+            outbox.recv().await;
+            registry.detach(&node, id).await;
+        };
+        let (answer, ()) = tokio::join!(registry.check(&node, "shop", patience), leave);
+        assert!(answer.unwrap_err().contains("went away"));
+        assert!(registry.lock().questions.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_does_not_answer_is_waited_for_no_longer_than_said() {
+        let registry = Registry::new();
+        let (_id, _outbox) = registry.attach(arrival("a")).await;
+        let node: NodeId = "w1".parse().unwrap();
+        let error = registry.check(&node, "shop", Duration::from_secs(10)).await.unwrap_err();
+        assert!(error.contains("10 s") && error.contains("shanty node get w1"), "{error}");
+        assert!(registry.lock().questions.is_empty());
     }
 
     #[tokio::test]

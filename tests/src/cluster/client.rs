@@ -148,7 +148,9 @@ impl Client {
         let request = v1::GetReportRequest { name: name.to_owned() };
         match self.runs.clone().get_report(request).await?.into_inner().kind {
             Some(v1::report::Kind::HttpLoad(report)) => Ok(report),
-            _ => Err(Status::internal("the report is no load run's")),
+            Some(v1::report::Kind::DbSync(_)) | None => {
+                Err(Status::internal("it is no report of a load run"))
+            }
         }
     }
 

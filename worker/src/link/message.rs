@@ -162,6 +162,13 @@ pub(crate) enum Said {
         /// Number of its last report.
         last_sequence: u64,
     },
+    /// What was found at a connection.
+    Checked {
+        /// Number of the question.
+        question: u64,
+        /// What was found.
+        checked: Box<shanty_sync::connection::Checked>,
+    },
     /// It wants to leave.
     Leaving {
         /// Why, for people.

@@ -8,7 +8,7 @@
 //! Tests: with a master in `worker/tests/`.
 
 use super::claims::Claims;
-use super::message::{Attached, Event, Heard, SessionId};
+use super::message::{Attached, Event, Heard, Said, SessionId};
 use super::offset::Offset;
 use super::outbound::Outbound;
 use super::wire::{self, Beat, Inbound, Welcomed};
@@ -18,6 +18,8 @@ use shanty_model::telemetry::Telemetry;
 use shanty_proto::internal::ToWorker;
 use shanty_proto::internal::worker_link_client::WorkerLinkClient;
 use shanty_rt::clock;
+use shanty_rt::task::Scope;
+use shanty_sync::connection::{self, Checked, Registry};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,6 +39,8 @@ const WELCOME: Duration = Duration::from_secs(5);
 const CLOSE: Duration = Duration::from_millis(500);
 /// Heartbeats whose answer is waited for; a master that is further behind is about to count as silent.
 const UNANSWERED_KEPT: usize = 32;
+/// Connections that are tried at once for one master.
+const CHECKS: usize = 8;
 /// HTTP/2 pings on a quiet connection, and how long their answer may take.
 const PING: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(3));
 
@@ -68,6 +72,8 @@ pub(crate) struct Feeds {
     pub(crate) attempts: watch::Receiver<u32>,
     /// Largest epoch obeyed.
     pub(crate) seen: watch::Receiver<Epoch>,
+    /// The databases that it can reach.
+    pub(crate) connections: Registry,
     /// Changes when this process was paused: every stream may be dead.
     pub(crate) roused: watch::Receiver<u64>,
 }
@@ -160,6 +166,8 @@ struct Session {
     unanswered: VecDeque<(u64, u64)>,
     sequence: u64,
     fleet_size: u32,
+    /// Connections being tried, each in a task of its own, so that a slow database holds up nothing.
+    checks: Scope,
 }
 
 async fn greet(shared: &Shared, address: &str) -> Result<(Session, Welcomed), Ended> {
@@ -197,14 +205,21 @@ async fn greet(shared: &Shared, address: &str) -> Result<(Session, Welcomed), En
     let mut offset = Offset::default();
     let welcomed = match wire::to_worker(first, &offset) {
         Ok(Inbound::Welcome(welcomed)) => welcomed,
-        Ok(Inbound::Beat(_) | Inbound::Order(_)) => {
+        Ok(Inbound::Beat(_) | Inbound::Check { .. } | Inbound::Order(_)) => {
             return Err(Ended::NoWelcome("the master's first message is another one".to_owned()));
         }
         Err(error) => return Err(Ended::NoWelcome(error.to_string())),
     };
     offset.add(sent_ns, answered_ns, welcomed.unix_ns);
-    let session =
-        Session { outbound, inbound, offset, unanswered: VecDeque::new(), sequence: 0, fleet_size: 0 };
+    let session = Session {
+        outbound,
+        inbound,
+        offset,
+        unanswered: VecDeque::new(),
+        sequence: 0,
+        fleet_size: 0,
+        checks: Scope::new(),
+    };
     Ok((session, welcomed))
 }
 
@@ -238,7 +253,7 @@ impl Session {
                         }
                     };
                     // The executor never waits for this stream, so waiting for it here cannot lock up.
-                    if let Some(heard) = self.read(message)
+                    if let Some(heard) = self.read(message, &shared.feeds.connections)
                         && shared.events.send(Event::Heard(id, heard)).await.is_err()
                     {
                         return Ended::Closed;
@@ -268,7 +283,7 @@ impl Session {
         }
     }
 
-    fn read(&mut self, message: ToWorker) -> Option<Heard> {
+    fn read(&mut self, message: ToWorker, connections: &Registry) -> Option<Heard> {
         match wire::to_worker(message, &self.offset) {
             Ok(Inbound::Order(heard)) => Some(heard),
             Ok(Inbound::Beat(Beat { sequence, unix_ns, claim, fleet_size })) => {
@@ -281,6 +296,10 @@ impl Session {
                 Some(Heard::Sign(claim))
             }
             Ok(Inbound::Welcome(again)) => Some(Heard::Sign(again.claim)),
+            Ok(Inbound::Check { question, connection }) => {
+                self.check(question, connection, connections.clone());
+                None
+            }
             Err(error) => {
                 tracing::warn!(%error, "a master's message cannot be understood and is ignored");
                 None
@@ -288,9 +307,30 @@ impl Session {
         }
     }
 
+    /// Tries a connection and says what was found when there is room.
+    fn check(&mut self, question: u64, name: String, connections: Registry) {
+        self.checks.reap();
+        let busy = self.checks.len() >= CHECKS;
+        let outbound = self.outbound.clone();
+        self.checks.spawn("check of a connection", async move {
+            let checked = if busy {
+                let error = format!("this worker tries {CHECKS} connections already; try again in a moment");
+                Checked { error: Some(error), ..Checked::default() }
+            } else {
+                connection::check(&connections, &name).await
+            };
+            let checked = Box::new(checked);
+            while outbound.say(|| Said::Checked { question, checked: checked.clone() }).is_err() {
+                outbound.room().await;
+            }
+        });
+    }
+
     /// Lets out what was said last, then waits for the master to end the stream.
     async fn close(self) {
-        let Session { outbound, mut inbound, .. } = self;
+        let Session { outbound, mut inbound, checks, .. } = self;
+        // A check that is under way holds the way out open.
+        drop(checks);
         drop(outbound);
         let ended = async { while let Ok(Some(_)) = inbound.message().await {} };
         let _patience_over = tokio::time::timeout(CLOSE, ended).await;

@@ -11,6 +11,7 @@ use shanty_model::epoch::Epoch;
 use shanty_model::id::{AttemptId, NodeId};
 use shanty_model::telemetry::Telemetry;
 use shanty_proto::internal::{self as pb, from_worker, to_worker};
+use shanty_sync::connection::Checked;
 use std::time::Duration;
 
 /// A message that cannot be understood.
@@ -68,6 +69,13 @@ pub(super) enum Inbound {
     Welcome(Welcomed),
     /// The answer to a heartbeat.
     Beat(Beat),
+    /// Try a connection and say what was found.
+    Check {
+        /// Number of the question.
+        question: u64,
+        /// Name of the connection.
+        connection: String,
+    },
     /// For the executor.
     Order(Heard),
 }
@@ -104,9 +112,8 @@ pub(super) fn to_worker(message: pb::ToWorker, offset: &Offset) -> Result<Inboun
         to_worker::Message::Ack(pb::ReportAck { attempt, sequence, ended }) => {
             Heard::Ack { attempt: attempt.parse().map_err(invalid("ack.attempt"))?, sequence, ended }
         }
-        to_worker::Message::Check(pb::CheckConnection { question: _, connection }) => {
-            tracing::debug!(connection, "asked to try a connection, which this worker does not do");
-            return Err(Invalid::Unknown);
+        to_worker::Message::Check(pb::CheckConnection { question, connection }) => {
+            return Ok(Inbound::Check { question, connection });
         }
         to_worker::Message::Drain(pb::Drain { epoch, drain }) => Heard::Drain { epoch: Epoch(epoch), drain },
     };
@@ -230,6 +237,19 @@ pub(super) fn from_worker(said: Said) -> pb::FromWorker {
                 last_sequence,
                 transient,
             })
+        }
+        Said::Checked { question, checked } => {
+            let Checked { server, endpoint, latency, warnings, error } = *checked;
+            let check = shanty_proto::v1::ConnectionCheck {
+                node: String::new(),
+                ok: error.is_none(),
+                server,
+                endpoint,
+                latency: latency.map(shanty_rt::wire::time::pb_duration),
+                error: error.unwrap_or_default(),
+                warnings,
+            };
+            from_worker::Message::Checked(pb::ConnectionChecked { question, check: Some(check) })
         }
         Said::Leaving { reason } => from_worker::Message::Leaving(pb::Leaving { reason }),
     })

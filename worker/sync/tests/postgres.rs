@@ -2,6 +2,8 @@
 //!
 //! In: a PostgreSQL of the test's own (see `support/postgres_server.rs`). Never: a server of the machine.
 
+#![cfg(test)]
+
 #[path = "support/postgres_server.rs"]
 mod server;
 

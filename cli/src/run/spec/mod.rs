@@ -197,11 +197,18 @@ mod tests {
 
     #[test]
     fn several_tables_are_told_from_one_and_a_bare_target_keeps_their_names() {
-        let many = sync(&["--source=shop:sales.*,sales.item?", "--target=dw", "--exclude=tmp_*,log"]).unwrap();
+        let many =
+            sync(&["--source=shop:sales.*,sales.item?", "--target=dw", "--exclude=tmp_*,log"]).unwrap();
         let source = many.source.unwrap();
         assert_eq!((source.schema.as_str(), source.table.as_str()), ("sales", ""));
-        assert_eq!((source.tables, source.exclude), (vec!["*".into(), "item?".into()], vec!["tmp_*".into(), "log".into()]));
-        assert_eq!(many.target.unwrap(), v1::SyncTarget { connection: "dw".into(), ..v1::SyncTarget::default() });
+        assert_eq!(
+            (source.tables, source.exclude),
+            (vec!["*".into(), "item?".into()], vec!["tmp_*".into(), "log".into()])
+        );
+        assert_eq!(
+            many.target.unwrap(),
+            v1::SyncTarget { connection: "dw".into(), ..v1::SyncTarget::default() }
+        );
         assert_eq!((many.throttle, many.key), (None, vec![]));
     }
 

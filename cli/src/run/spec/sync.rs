@@ -138,7 +138,8 @@ impl SyncArgs {
         let (key, target_key): (Vec<String>, Vec<String>) = self.key.into_iter().unzip();
         if target_key.iter().any(|name| !name.is_empty()) {
             let named = target_key.into_iter().zip(&key);
-            target.key = named.map(|(name, same)| if name.is_empty() { same.clone() } else { name }).collect();
+            target.key =
+                named.map(|(name, same)| if name.is_empty() { same.clone() } else { name }).collect();
         }
         let page_bytes = u32::try_from(self.page_bytes.unwrap_or_default())
             .map_err(|_| Error::wrong("--page-bytes is too large", "give 64KiB to 64MiB"))?;

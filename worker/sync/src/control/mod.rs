@@ -159,6 +159,21 @@ impl Control {
         self.statements(target).insert_reject(rejected)
     }
 
+    /// Keys of the rows that the copy of a table, or of one part of it, has put aside.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn rejected(
+        &self,
+        target: &mut dyn Connection,
+        table: u32,
+        part: Option<u32>,
+    ) -> Result<Vec<String>, SyncError> {
+        let sql = self.statements(target).select_rejected(table, part);
+        let rows = target.query(&sql).await.doing("reading which rows were put aside in the target")?;
+        Ok(rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
+    }
+
     /// Removes the state of the run; watermarks and refused rows stay.
     ///
     /// # Errors

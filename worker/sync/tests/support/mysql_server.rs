@@ -41,16 +41,21 @@ pub fn shared() -> Option<Arc<Server>> {
 }
 
 impl Server {
-    fn start() -> Option<Server> {
+    /// Starts a server and waits until it answers.
+    pub fn start() -> Option<Server> {
         let (program, install, client, setpriv) =
             (find("mariadbd")?, find("mariadb-install-db")?, find("mariadb")?, find("setpriv")?);
         let folder = tempfile::Builder::new().prefix("shanty-mysql-").tempdir().unwrap();
         // Root gives the server to the user that Debian made for it.
-        let owner = user("mysql").filter(|_| std::fs::metadata("/proc/self").is_ok_and(|own| owned_by_root(&own)));
+        let owner =
+            user("mysql").filter(|_| std::fs::metadata("/proc/self").is_ok_and(|own| owned_by_root(&own)));
         let mut prefix = vec![setpriv.display().to_string()];
         if let Some((uid, gid)) = owner {
             std::os::unix::fs::chown(folder.path(), Some(uid), Some(gid)).unwrap();
-            prefix.extend(["--reuid", &uid.to_string(), "--regid", &gid.to_string(), "--clear-groups"].map(str::to_owned));
+            prefix.extend(
+                ["--reuid", &uid.to_string(), "--regid", &gid.to_string(), "--clear-groups"]
+                    .map(str::to_owned),
+            );
         }
         let data = format!("--datadir={}", folder.path().join("data").display());
         let tmp = format!("--tmpdir={}", folder.path().display());

@@ -88,7 +88,7 @@ pub(crate) fn name(name: &str) -> TableName {
 pub(crate) fn column(name: &str, kind: Kind) -> Column {
     Column {
         name: name.to_owned(),
-        native: format!("{kind:?}"),
+        native: String::new(),
         kind,
         nullable: true,
         generated: false,

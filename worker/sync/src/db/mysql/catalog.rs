@@ -125,7 +125,9 @@ async fn checks(
     left_out: &mut Vec<String>,
 ) -> Result<Vec<String>, DbError> {
     let sql = if session.is_mariadb {
-        format!("SELECT CONSTRAINT_NAME, CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS WHERE {place}")
+        format!(
+            "SELECT CONSTRAINT_NAME, CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS WHERE {place}"
+        )
     } else {
         format!(
             "SELECT k.CONSTRAINT_NAME, k.CHECK_CLAUSE FROM information_schema.TABLE_CONSTRAINTS c \
@@ -152,7 +154,12 @@ async fn checks(
     Ok(json)
 }
 
-async fn columns(session: &mut Session, place: &str, json: &[String], table: &mut Table) -> Result<(), DbError> {
+async fn columns(
+    session: &mut Session,
+    place: &str,
+    json: &[String],
+    table: &mut Table,
+) -> Result<(), DbError> {
     let rows = session
         .query(&format!(
             "SELECT COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, EXTRA, COLUMN_DEFAULT, COLLATION_NAME \
@@ -189,7 +196,8 @@ fn default(text: &str, kind: &Kind, extra: &str, is_mariadb: bool) -> Option<Str
         let is_now = text.to_ascii_lowercase().starts_with("current_timestamp");
         return Some(if is_now { text.to_owned() } else { format!("({text})") });
     }
-    let plain = matches!(kind, Kind::Int { .. } | Kind::Decimal { .. } | Kind::Float { .. } | Kind::Bit { .. });
+    let plain =
+        matches!(kind, Kind::Int { .. } | Kind::Decimal { .. } | Kind::Float { .. } | Kind::Bit { .. });
     let is_now = text.to_ascii_lowercase().starts_with("current_timestamp");
     Some(if plain || is_now { text.to_owned() } else { self::text(text) })
 }
@@ -287,7 +295,9 @@ async fn triggers(session: &mut Session, schema: &str, table: &mut Table) -> Res
         .await?;
     for mut row in rows.into_iter().map(Cells) {
         let words = format!("{} {}", row.text(1), row.text(2)).to_lowercase();
-        table.hindrances.push(format!("trigger {}: runs {words}", row.0.first().cloned().flatten().unwrap_or_default()));
+        table
+            .hindrances
+            .push(format!("trigger {}: runs {words}", row.0.first().cloned().flatten().unwrap_or_default()));
     }
     Ok(())
 }

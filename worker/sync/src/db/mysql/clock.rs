@@ -20,13 +20,17 @@ pub(super) async fn estimate(
     let extended = if session.is_mariadb { "EXTENDED " } else { "" };
     let sql = format!("EXPLAIN {extended}SELECT 1 FROM {}{condition}", DIALECT.table(table));
     let answer = session.answer(&sql).await?;
-    if answer.first("extra").is_some_and(|extra| extra.starts_with("Impossible WHERE") || extra.starts_with("no matching row")) {
+    if answer
+        .first("extra")
+        .is_some_and(|extra| extra.starts_with("Impossible WHERE") || extra.starts_with("no matching row"))
+    {
         return Ok(Some(0));
     }
     let rows: Option<u64> = answer.first("rows").or_else(|| answer.first("estRows")).and_then(whole);
     let filtered: Option<f64> = answer.first("filtered").and_then(|text| text.parse().ok());
     // In hundredths of a percent, as a whole number: a share of rows needs no more.
-    let share = filtered.map_or(10_000, |percent| whole(&format!("{:.0}", percent * 100.0)).unwrap_or(10_000));
+    let share =
+        filtered.map_or(10_000, |percent| whole(&format!("{:.0}", percent * 100.0)).unwrap_or(10_000));
     Ok(rows.map(|rows| share_of(rows, share)))
 }
 
@@ -44,7 +48,8 @@ pub(super) async fn lag(session: &mut Session) -> Result<Option<Duration>, DbErr
     for sql in ["SHOW REPLICA STATUS", "SHOW SLAVE STATUS"] {
         match session.answer(sql).await {
             Ok(answer) => {
-                let behind = answer.first("Seconds_Behind_Source").or_else(|| answer.first("Seconds_Behind_Master"));
+                let behind =
+                    answer.first("Seconds_Behind_Source").or_else(|| answer.first("Seconds_Behind_Master"));
                 return Ok(behind.and_then(|text| text.parse().ok()).map(Duration::from_secs));
             }
             Err(error) if error.is_transient() => return Err(error),

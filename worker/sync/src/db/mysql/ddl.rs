@@ -99,9 +99,10 @@ fn collation(column: &Column) -> Option<&str> {
     let name = column.collation.as_deref()?;
     let charset = name.split('_').next()?;
     let known = [
-        "utf8mb4", "utf8mb3", "utf8", "latin1", "latin2", "latin5", "latin7", "ascii", "ucs2", "utf16", "utf16le",
-        "utf32", "greek", "hebrew", "koi8r", "koi8u", "cp1250", "cp1251", "cp1256", "cp1257", "cp850", "cp852",
-        "cp866", "cp932", "gbk", "gb2312", "gb18030", "big5", "sjis", "ujis", "euckr", "eucjpms", "tis620", "binary",
+        "utf8mb4", "utf8mb3", "utf8", "latin1", "latin2", "latin5", "latin7", "ascii", "ucs2", "utf16",
+        "utf16le", "utf32", "greek", "hebrew", "koi8r", "koi8u", "cp1250", "cp1251", "cp1256", "cp1257",
+        "cp850", "cp852", "cp866", "cp932", "gbk", "gb2312", "gb18030", "big5", "sjis", "ujis", "euckr",
+        "eucjpms", "tis620", "binary",
     ];
     let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     (plain && known.contains(&charset)).then_some(name)
@@ -193,7 +194,9 @@ mod tests {
     #[test]
     fn wide_rows_become_text_and_long_keys_are_refused() {
         let wide: Vec<Column> = (0..3)
-            .map(|at| column(&format!("c{at}"), "", Kind::Text { limit: Some(if at == 0 { 100 } else { 9000 }) }))
+            .map(|at| {
+                column(&format!("c{at}"), "", Kind::Text { limit: Some(if at == 0 { 100 } else { 9000 }) })
+            })
             .collect();
         let sql = create_table(&table(wide, "c0")).unwrap();
         assert_eq!(sql.matches("mediumtext").count(), 1, "{sql}");

@@ -2,7 +2,7 @@
 //! string literals of SQL read alike, so that one form serves both lanes (see [`super::lanes`]).
 //!
 //! Bytes and bits travel as hex. A value that the server would change without a word (a label by number or by
-//! case, digits of a second that the column does not keep, a NULL that becomes a number or the time of day) is
+//! case, a fraction that a column does not keep, a NULL that becomes a number or the time of day) is
 //! spoilt here so that the server refuses it.
 //! In: canonical cells. Out: bytes. Never: an allocation per cell.
 //! Tests: below; against a server in `worker/sync/tests/mysql.rs`.
@@ -20,6 +20,7 @@ const SPOILT: &[u8] = b"not exactly storable: ";
 #[derive(Debug)]
 enum Form {
     Text,
+    Int,
     Float32,
     Year,
     Seconds { digits: usize },
@@ -55,6 +56,7 @@ impl TextEncoder {
             Kind::Bit { width, .. } => {
                 Form::Bits { bytes: usize::try_from(width.div_ceil(8)).unwrap_or_default() }
             }
+            Kind::Bool | Kind::Int { .. } => Form::Int,
             Kind::Float { bits: 32 } => Form::Float32,
             Kind::Year => Form::Year,
             Kind::Time { digits, .. } | Kind::DateTime { digits } | Kind::Timestamp { digits } => {
@@ -67,8 +69,7 @@ impl TextEncoder {
         };
         let cell = |column: &Column| Cell {
             form: form(&column.kind),
-            spoils_null: !column.nullable
-                && (column.auto || matches!(column.kind, Kind::Timestamp { .. })),
+            spoils_null: !column.nullable && (column.auto || matches!(column.kind, Kind::Timestamp { .. })),
         };
         TextEncoder { cells: columns.iter().map(cell).collect() }
     }
@@ -86,6 +87,15 @@ impl RowEncoder for TextEncoder {
         };
         match cell.map_or(&Form::Text, |cell| &cell.form) {
             Form::Text => escape(value, out),
+            Form::Int => {
+                let digits = value.strip_prefix(b"-").unwrap_or(value);
+                if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+                    out.extend_from_slice(SPOILT);
+                    escape(value, out);
+                } else {
+                    out.extend_from_slice(value);
+                }
+            }
             Form::Float32 => float32(value, out),
             Form::Year => {
                 out.extend(std::iter::repeat_n(b'0', 4_usize.saturating_sub(value.len())));
@@ -235,6 +245,16 @@ mod tests {
             (8, "111111111", "FFFF"),
         ] {
             assert_eq!(encoded(Kind::Bit { width, varying: false }, Some(value)), expected);
+        }
+    }
+
+    #[test]
+    fn whole_numbers_have_digits_only() {
+        let int = Kind::Int { bits: 32, unsigned: false };
+        for (value, taken) in
+            [("-12", true), ("0", true), ("1.5", false), ("", false), ("-", false), ("1e3", false)]
+        {
+            assert_eq!(encoded(int.clone(), Some(value)) == value, taken, "{value}");
         }
     }
 

@@ -181,7 +181,10 @@ mod tests {
         let grant = |line: &str| super::grant(line);
         assert_eq!(
             grant("GRANT SELECT, INSERT (a, b), UPDATE ON `my\\_db`.* TO `u`@`%`"),
-            Some(Grant { privileges: vec!["SELECT".into(), "UPDATE".into()], scope: Scope::Schema("my\\_db".into()) })
+            Some(Grant {
+                privileges: vec!["SELECT".into(), "UPDATE".into()],
+                scope: Scope::Schema("my\\_db".into())
+            })
         );
         assert_eq!(
             grant("GRANT ALL PRIVILEGES ON *.* TO `u`@`%` IDENTIFIED BY PASSWORD '*A' WITH GRANT OPTION"),
@@ -212,7 +215,8 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_said_with_its_grant() {
-        let grants = [Grant { privileges: vec!["SELECT".into()], scope: Scope::Table("d".into(), "t".into()) }];
+        let grants =
+            [Grant { privileges: vec!["SELECT".into()], scope: Scope::Table("d".into(), "t".into()) }];
         assert!(lacks(&grants, "d", "t", false, "'u'@'h'").is_empty());
         assert_eq!(
             lacks(&grants, "d", "x", false, "'u'@'h'"),

@@ -33,7 +33,10 @@ pub(super) async fn replace(
     count: u64,
 ) -> Result<(), DbError> {
     if key.is_empty() {
-        return Err(DbError::new(Class::Other, format!("{}: rows cannot be replaced without a key", load.table)));
+        return Err(DbError::new(
+            Class::Other,
+            format!("{}: rows cannot be replaced without a key", load.table),
+        ));
     }
     let table = DIALECT.table(&load.table);
     let stage_name = TableName {
@@ -49,6 +52,10 @@ pub(super) async fn replace(
     } else {
         Vec::new()
     };
+    if let Some(auto) = others.auto.as_ref().filter(|auto| extra.contains(&ident(auto))) {
+        let words = format!("{}: its column {auto} numbers rows and is not loaded; load it too", load.table);
+        return Err(DbError::new(Class::Other, words));
+    }
     let all: Vec<String> = loaded.iter().chain(&extra).cloned().collect();
     let keys: Vec<String> = key.iter().map(|name| ident(name)).collect();
     let on: Vec<String> = keys.iter().map(|key| format!("t.{key} = s.{key}")).collect();
@@ -62,10 +69,6 @@ pub(super) async fn replace(
             all.join(", ")
         ))
         .await?;
-    for name in &extra {
-        // Filled below, from the row that is there or as for a row without it.
-        session.execute(&format!("ALTER TABLE {stage} ALTER COLUMN {name} DROP DEFAULT")).await.ok();
-    }
     lanes::fill(session, &stage, &load.columns, rows, count).await?;
     let mut left = count;
     if let Some(newer) = newer {
@@ -114,6 +117,8 @@ struct Others {
     has_unique: bool,
     /// Columns that can be written.
     plain_columns: Vec<String>,
+    /// The one that numbers rows.
+    auto: Option<String>,
 }
 
 impl Others {
@@ -137,7 +142,8 @@ impl Others {
         }
         // An index over the same columns finds the same rows.
         let is_key = |columns: &[String]| {
-            columns.len() == key.len() && columns.iter().all(|column| key.iter().any(|key| key.eq_ignore_ascii_case(column)))
+            columns.len() == key.len()
+                && columns.iter().all(|column| key.iter().any(|key| key.eq_ignore_ascii_case(column)))
         };
         let has_unique = by_name.iter().any(|(_, columns)| !is_key(columns));
         if !by_name.iter().any(|(_, columns)| is_key(columns)) {
@@ -146,12 +152,15 @@ impl Others {
         }
         let columns = session
             .query(&format!(
-                "SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE {place} \
+                "SELECT COLUMN_NAME, EXTRA LIKE '%auto_increment%' FROM information_schema.COLUMNS WHERE {place} \
                  AND EXTRA NOT LIKE '%VIRTUAL%' AND EXTRA NOT LIKE '%STORED%' AND EXTRA NOT LIKE '%PERSISTENT%' \
                  ORDER BY ORDINAL_POSITION"
             ))
             .await?;
-        let plain_columns = columns.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect();
-        Ok(Others { has_unique, plain_columns })
+        let is_auto = |row: &&Vec<Option<String>>| row.get(1) == Some(&Some("1".to_owned()));
+        let name = |row: &Vec<Option<String>>| row.first().cloned().flatten();
+        let auto = columns.iter().find(is_auto).and_then(name);
+        let plain_columns = columns.iter().filter_map(name).collect();
+        Ok(Others { has_unique, plain_columns, auto })
     }
 }

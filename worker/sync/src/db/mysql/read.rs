@@ -84,8 +84,11 @@ fn short_float(double: &[u8], out: &mut Vec<u8>) -> Result<(), DbError> {
         let words = format!("`{}` came for a float", String::from_utf8_lossy(double));
         return Err(DbError::new(Class::Other, words));
     };
-    let written =
-        if (1e-5..1e16).contains(&value.abs()) || value == 0.0 { write!(out, "{value}") } else { write!(out, "{value:e}") };
+    let written = if (1e-5..1e16).contains(&value.abs()) || value == 0.0 {
+        write!(out, "{value}")
+    } else {
+        write!(out, "{value:e}")
+    };
     written.map_err(|error| DbError::new(Class::Other, error.to_string()))
 }
 

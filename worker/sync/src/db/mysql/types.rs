@@ -111,7 +111,9 @@ pub(super) fn column_type(kind: &Kind) -> Result<String, String> {
             return Err(format!("decimals of {size} digits, {scale} after the point: at most 65 and 30 fit"));
         }
         Kind::Decimal { size: None, .. } => {
-            return Err("decimals without a limit: say how many digits, at most 65 and 30 after the point".into());
+            return Err(
+                "decimals without a limit: say how many digits, at most 65 and 30 after the point".into()
+            );
         }
         Kind::Float { bits: 32 } => "float".to_owned(),
         Kind::Float { .. } => "double".to_owned(),
@@ -129,7 +131,9 @@ pub(super) fn column_type(kind: &Kind) -> Result<String, String> {
         Kind::Bit { width, varying: false } if *width <= 64 => format!("bit({width})"),
         Kind::Bit { width, varying: false } => return Err(format!("{width} bits: at most 64 fit")),
         Kind::Bit { varying: true, .. } => {
-            return Err("bit strings of differing length: every value of a BIT is as wide as its column".into());
+            return Err(
+                "bit strings of differing length: every value of a BIT is as wide as its column".into()
+            );
         }
         Kind::Json { .. } => "json".to_owned(),
         Kind::Uuid => "char(36) CHARACTER SET ascii".to_owned(),

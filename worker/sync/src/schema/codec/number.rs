@@ -316,7 +316,7 @@ pub(in super::super) struct FloatRule {
     pub infinity: bool,
     /// Whether the source's numbers are known to have this width: only those that are none are looked for.
     pub exact: bool,
-    /// The sign of a zero is kept; SQLite's files do not.
+    /// The sign of a zero is kept.
     pub signed_zero: bool,
     /// SQLite's numeric columns keep whole numbers of 64 bits as they are.
     pub whole: bool,

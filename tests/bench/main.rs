@@ -86,10 +86,7 @@ fn bench(name: &str, flags: &Flags) -> anyhow::Result<()> {
         "target" => target::run(flags),
         "generate" => generate::run(flags),
         other => {
-            anyhow::bail!(
-                "no benchmark is called `{other}`; there are all, memory, {}",
-                ALL.join(", ")
-            )
+            anyhow::bail!("no benchmark is called `{other}`; there are all, memory, {}", ALL.join(", "))
         }
     }
 }

@@ -63,7 +63,10 @@ pub(crate) async fn plan(flags: &Flags) -> anyhow::Result<()> {
                     _ => tokio::time::sleep(Duration::from_millis(5)).await,
                 }
             };
-            println!("sync-plan: {name} from {from}: {shards} ranges found {:.2} s after the order", took.as_secs_f64());
+            println!(
+                "sync-plan: {name} from {from}: {shards} ranges found {:.2} s after the order",
+                took.as_secs_f64()
+            );
             client.cancel(&run.name).await?;
             client.wait(&run.name).await?;
         }
@@ -73,7 +76,7 @@ pub(crate) async fn plan(flags: &Flags) -> anyhow::Result<()> {
 
 /// Bytes free where temporary folders are.
 fn free_bytes() -> anyhow::Result<u64> {
-    let found = rustix::fs::statvfs(&std::env::temp_dir())?;
+    let found = rustix::fs::statvfs(std::env::temp_dir())?;
     Ok(found.f_bavail * found.f_frsize)
 }
 
@@ -94,9 +97,12 @@ pub(crate) async fn memory(flags: &Flags) -> anyhow::Result<()> {
     }
     let rows = "INSERT INTO large SELECT seq, REPEAT('x', IF(seq % 20 = 0, 16777216, 200)) FROM seq_1_to_100";
     yard.db("my_a").run(&[large, rows]).await;
-    for (from, to, name) in
-        [("my_a", "my_b", "orders"), ("pg_a", "pg_b", "orders"), ("my_a", "pg_b", "orders"), ("my_a", "pg_b", "large")]
-    {
+    for (from, to, name) in [
+        ("my_a", "my_b", "orders"),
+        ("pg_a", "pg_b", "orders"),
+        ("my_a", "pg_b", "orders"),
+        ("my_a", "pg_b", "large"),
+    ] {
         yard.db(to).run(&[format!("DROP TABLE IF EXISTS {name}")]).await;
         let took = sync(&yard, &with(table(from, to, name), json!({ "workers": 8 }))).await?;
         println!(

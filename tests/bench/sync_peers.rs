@@ -30,8 +30,10 @@ pub(crate) async fn account(database: &Database) -> anyhow::Result<Account> {
             "CREATE USER IF NOT EXISTS 'peer'@'127.0.0.1' IDENTIFIED BY 'peer'",
             "GRANT ALL ON *.* TO 'peer'@'127.0.0.1'",
         ],
-        Engine::Postgres => &["DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'peer') THEN \
-             CREATE ROLE peer SUPERUSER LOGIN PASSWORD 'peer'; END IF; END $$"],
+        Engine::Postgres => {
+            &["DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'peer') THEN \
+             CREATE ROLE peer SUPERUSER LOGIN PASSWORD 'peer'; END IF; END $$"]
+        }
         Engine::Sqlite => anyhow::bail!("a file has no accounts"),
     };
     database.run(statements).await;
@@ -73,7 +75,8 @@ fn succeeds(mut command: Command) -> anyhow::Result<()> {
 
 /// The output of one program into another.
 fn pipe(mut from: Command, mut to: Command) -> anyhow::Result<()> {
-    let mut first = from.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().with_context(|| format!("{from:?}"))?;
+    let mut first =
+        from.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().with_context(|| format!("{from:?}"))?;
     let out = first.stdout.take().context("its output")?;
     let second = to.stdin(out).stdout(Stdio::null()).status().with_context(|| format!("{to:?}"))?;
     let first = first.wait()?;

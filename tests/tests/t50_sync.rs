@@ -68,9 +68,15 @@ async fn every_engine_to_every_engine_arrives_whole_with_keys_and_indexes() {
             eprintln!("{a} to {b}: {ROWS} rows in {:.2?}", began.elapsed());
             assert_eq!(report.rows, i64::try_from(ROWS).unwrap());
             let compared = verification(&report);
-            assert!(compared.equal && compared.missing + compared.extra + compared.different == 0, "{compared:?}");
+            assert!(
+                compared.equal && compared.missing + compared.extra + compared.different == 0,
+                "{compared:?}"
+            );
             assert_eq!(compared.source_rows, report.rows);
-            assert!(report.tables[0].created && report.lossy.is_empty() && report.bad_rows == 0, "{report:?}");
+            assert!(
+                report.tables[0].created && report.lossy.is_empty() && report.bad_rows == 0,
+                "{report:?}"
+            );
             let (source, target) = (yard.db(&a), yard.db(&b));
             assert_eq!(
                 Portable::print(target, &name).await,
@@ -112,7 +118,8 @@ async fn several_tables_by_pattern_with_columns_conditions_and_other_names() {
     let (source, target) = (yard.db("my_a"), yard.db("pg_a"));
     for name in ["shop_orders", "shop_items", "shop_secret", "other"] {
         let create = format!("CREATE TABLE {name} (id INT PRIMARY KEY, v VARCHAR(20), w INT) ENGINE=InnoDB");
-        let fill = format!("INSERT INTO {name} SELECT seq, CONCAT('{name}', seq), seq * 2 FROM seq_1_to_1500");
+        let fill =
+            format!("INSERT INTO {name} SELECT seq, CONCAT('{name}', seq), seq * 2 FROM seq_1_to_1500");
         source.run(&[create, fill]).await;
     }
     let report = yard
@@ -125,7 +132,9 @@ async fn several_tables_by_pattern_with_columns_conditions_and_other_names() {
     let mut names: Vec<&str> = report.tables.iter().map(|table| table.target.as_str()).collect();
     names.sort_unstable();
     assert!(
-        names.len() == 2 && names[0].ends_with("copy_of_shop_items") && names[1].ends_with("copy_of_shop_orders"),
+        names.len() == 2
+            && names[0].ends_with("copy_of_shop_items")
+            && names[1].ends_with("copy_of_shop_orders"),
         "{names:?}"
     );
     let columns = [("id", Form::Whole), ("v", Form::Text), ("w", Form::Whole)];
@@ -140,7 +149,8 @@ async fn several_tables_by_pattern_with_columns_conditions_and_other_names() {
     assert!(!target.has("copy_of_shop_secret").await && !target.has("copy_of_other").await);
 
     // Columns chosen and renamed, the key too, with a condition, into a table that has more columns.
-    let create = "CREATE TABLE picked (number BIGINT PRIMARY KEY, word TEXT NOT NULL, extra TEXT DEFAULT 'kept')";
+    let create =
+        "CREATE TABLE picked (number BIGINT PRIMARY KEY, word TEXT NOT NULL, extra TEXT DEFAULT 'kept')";
     target.run(&[create]).await;
     let report = yard
         .syncs(&json!({
@@ -288,11 +298,15 @@ async fn refused_rows_are_put_aside_up_to_a_number() {
     let create = "CREATE TABLE t (id INT PRIMARY KEY, v INT, w VARCHAR(20)) ENGINE=InnoDB";
     source.run(&[create, "INSERT INTO t SELECT seq, seq, CONCAT('w', seq) FROM seq_1_to_5000"]).await;
     // Two rows that no type tells, but a rule of the target; one that the type tells.
-    source.run(&["UPDATE t SET v = -1 WHERE id IN (700, 4100)", "UPDATE t SET w = CHAR(0) WHERE id = 2222"]).await;
+    source
+        .run(&["UPDATE t SET v = -1 WHERE id IN (700, 4100)", "UPDATE t SET w = CHAR(0) WHERE id = 2222"])
+        .await;
     let create = "CREATE TABLE t (id INT PRIMARY KEY, v INT CHECK (v >= 0), w TEXT)";
     let target = yard.db("pg_b");
     target.run(&[create]).await;
-    let spec = |most: u32| with(table("my_a", "pg_b", "t"), json!({ "max_bad_rows": most, "on_existing": "TRUNCATE" }));
+    let spec = |most: u32| {
+        with(table("my_a", "pg_b", "t"), json!({ "max_bad_rows": most, "on_existing": "TRUNCATE" }))
+    };
     let (reason, _) = yard.fails(&spec(2)).await;
     assert!(reason.contains("max_bad_rows"), "{reason}");
     let report = yard.syncs(&spec(3)).await;
@@ -315,7 +329,8 @@ async fn changing(database: &Database) {
         Engine::MariaDb => ("DATETIME(6)", " ENGINE=InnoDB"),
         Engine::Postgres | Engine::Sqlite => ("TIMESTAMP(6)", ""),
     };
-    let create = format!("CREATE TABLE t (id BIGINT PRIMARY KEY, v INT NOT NULL, changed {micros} NOT NULL){options}");
+    let create =
+        format!("CREATE TABLE t (id BIGINT PRIMARY KEY, v INT NOT NULL, changed {micros} NOT NULL){options}");
     database.run(&[create.as_str(), "CREATE INDEX t_changed ON t (changed)"]).await;
 }
 
@@ -428,7 +443,9 @@ async fn an_incremental_sync_loses_no_row_that_commits_late() {
         }
         let ahead = target.count("t").await;
         yard.syncs(&incremental(from, to)).await;
-        eprintln!("{from} to {to}: {written} rows by late writers, {runs} runs moved {moved}, {ahead} before the last");
+        eprintln!(
+            "{from} to {to}: {written} rows by late writers, {runs} runs moved {moved}, {ahead} before the last"
+        );
         assert!(runs >= 4 && ahead > 0, "runs went on meanwhile: {runs}, {ahead}");
         assert_eq!(source.count("t").await, written);
         assert_eq!(
@@ -458,7 +475,11 @@ async fn the_throttle_holds_and_is_lifted_while_the_run_goes_on() {
     let lifted = Instant::now();
     let run = ended(&client, &run.name, PATIENCE).await;
     assert_eq!(run.state(), v1::run::State::Succeeded, "{}", run.state_reason);
-    assert!(lifted.elapsed() < Duration::from_secs(20), "40 s were left at the old rate: {:?}", lifted.elapsed());
+    assert!(
+        lifted.elapsed() < Duration::from_secs(20),
+        "40 s were left at the old rate: {:?}",
+        lifted.elapsed()
+    );
     assert_eq!(orders.print(yard.db("pg_b")).await, orders.print(yard.db("pg_a")).await);
 }
 

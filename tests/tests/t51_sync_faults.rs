@@ -70,11 +70,18 @@ async fn kill_workers(yard: &mut Yard, client: &Client, run: &str, keyed: bool) 
             // One worker has the whole table: it is that one.
             let busy = until("somebody copies", PATIENCE, async || {
                 let shards = client.shards(run).await.map_err(|status| status.to_string())?;
-                let copy = shards.iter().find(|shard| shard.state() == ShardState::Running && shard.title.starts_with("copy"));
+                let copy = shards
+                    .iter()
+                    .find(|shard| shard.state() == ShardState::Running && shard.title.starts_with("copy"));
                 copy.map(|shard| shard.node.clone()).ok_or_else(|| format!("{shards:?}"))
             })
             .await;
-            victim = yard.cluster.workers.iter().position(|w| busy == format!("nodes/{}", w.name)).expect("one of ours");
+            victim = yard
+                .cluster
+                .workers
+                .iter()
+                .position(|w| busy == format!("nodes/{}", w.name))
+                .expect("one of ours");
         }
         yard.cluster.workers[victim].process.kill9();
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -141,17 +148,20 @@ async fn a_sleeper_writes_nothing(engine: Engine, keyed: bool) {
     }
     let shard = until("a copy runs", PATIENCE, async || {
         let shards = client.shards(&run.name).await.map_err(|status| status.to_string())?;
-        let busy = |shard: &&v1::Shard| shard.state() == ShardState::Running && shard.title.starts_with("copy");
+        let busy =
+            |shard: &&v1::Shard| shard.state() == ShardState::Running && shard.title.starts_with("copy");
         shards.iter().find(busy).cloned().ok_or_else(|| format!("{shards:?}"))
     })
     .await;
-    let sleeper = yard.cluster.workers.iter().position(|w| shard.node == format!("nodes/{}", w.name)).expect("ours");
+    let sleeper =
+        yard.cluster.workers.iter().position(|w| shard.node == format!("nodes/{}", w.name)).expect("ours");
     yard.cluster.workers[sleeper].process.stop();
     let shard_name = shard.name.clone();
     let others = until("others have taken it over", PATIENCE, async || {
         let shards = client.shards(&run.name).await.map_err(|status| status.to_string())?;
         let found = shards.into_iter().find(|other| other.name == shard_name).expect("the shard");
-        let taken = found.node != shard.node && matches!(found.state(), ShardState::Running | ShardState::Done);
+        let taken =
+            found.node != shard.node && matches!(found.state(), ShardState::Running | ShardState::Done);
         if taken { Ok(found) } else { Err(format!("{found:?}")) }
     })
     .await;
@@ -236,7 +246,8 @@ async fn a_leaders_death_is_survived_by_the_run_under_the_next_one() {
     let Some(servers) = Servers::start().await else { return };
     let store = servers.database(Engine::Postgres, "store");
     let databases = Yard::pairs(&servers);
-    let builder = Cluster::builder().masters(2).workers(3).etcd(etcd.endpoints()).store(Store::Url(store.url));
+    let builder =
+        Cluster::builder().masters(2).workers(3).etcd(etcd.endpoints()).store(Store::Url(store.url));
     let mut yard = Yard::open(servers, databases, &[], builder).await;
     let orders = Orders::keyed("orders");
     orders.make(yard.db("my_a"), ROWS).await;
@@ -289,13 +300,15 @@ async fn survives_lost_commits(engine: Engine, keyed: bool) {
     let through = target.url.replace(&format!(":{port}/"), &format!(":{}/", proxy.port()));
     assert_ne!(through, target.url);
     let source = servers.database(engine, "s");
-    let databases: Vec<(String, Database)> = vec![("source".to_owned(), source), ("target".to_owned(), target)];
+    let databases: Vec<(String, Database)> =
+        vec![("source".to_owned(), source), ("target".to_owned(), target)];
     let builder = Cluster::builder().workers(2);
     let yard = Yard::open(servers, databases, &[("proxied", through)], builder).await;
     let orders = if keyed { Orders::keyed("orders") } else { Orders::keyless("orders") };
     orders.make(yard.db("source"), 100_000).await;
     let client = yard.client();
-    let fates = [Fate::LoseAnswer, Fate::CutBehind, Fate::Delay(Duration::from_millis(300)), Fate::LoseCommit];
+    let fates =
+        [Fate::LoseAnswer, Fate::CutBehind, Fate::Delay(Duration::from_millis(300)), Fate::LoseCommit];
     // A table without a key is one transaction: hit it, and what comes before and after it.
     proxy.every(if keyed { 5 } else { 3 }, &fates);
     let spec = with(table("source", "proxied", "orders"), json!({ "workers": 2, "page_rows": 1000 }));
@@ -340,7 +353,8 @@ async fn a_drained_worker_hands_its_shards_over_and_nothing_is_doubled() {
     client.nodes.clone().drain_node(request).await.expect("draining");
     until("w1 copies nothing more", PATIENCE, async || {
         let shards = client.shards(&run.name).await.map_err(|status| status.to_string())?;
-        let busy = shards.iter().any(|shard| shard.node == "nodes/w1" && shard.state() == ShardState::Running);
+        let busy =
+            shards.iter().any(|shard| shard.node == "nodes/w1" && shard.state() == ShardState::Running);
         if busy { Err(format!("{shards:?}")) } else { Ok(()) }
     })
     .await;

@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 use shanty_tests::cluster::Cluster;
 use shanty_tests::dataset::{Database, Engine, Servers};
-use shanty_tests::sync::{Yard, table, with};
+use shanty_tests::sync::{PATIENCE, Yard, ended, start, table, with};
 use tonic_types::StatusExt as _;
 
 /// An account with other rights than the database's owner.
@@ -88,7 +88,10 @@ async fn each_wrong_thing_is_one_clear_error_before_any_row() {
         ("wrong_pg", pg_b.url.replacen("s3cr", "other", 1)),
         ("closed_my", format!("mysql://u:secret-word@127.0.0.1:{closed}/d")),
         ("closed_pg", format!("postgres://u:secret-word@127.0.0.1:{closed}/d")),
-        ("no_database", my_a.url.rsplit_once('/').map(|(server, _)| format!("{server}/absent")).expect("a path")),
+        (
+            "no_database",
+            my_a.url.rsplit_once('/').map(|(server, _)| format!("{server}/absent")).expect("a path"),
+        ),
         ("unset", "mysql://u:${SHANTY_TEST_UNSET_PASSWORD}@127.0.0.1:1/d".to_owned()),
         ("reader_my", as_account(&my_b, "reader", "pw")),
         ("nobody_my", as_account(&my_a, "nobody", "pw")),
@@ -97,23 +100,49 @@ async fn each_wrong_thing_is_one_clear_error_before_any_row() {
     ];
     let yard = Yard::open(servers, databases, &more, Cluster::builder().workers(1)).await;
 
-    let to = |connection: &str, name: &str| with(table("my_a", connection, "t"), json!({ "target": { "table": name } }));
+    let to = |connection: &str, name: &str| {
+        with(table("my_a", connection, "t"), json!({ "target": { "table": name } }))
+    };
     let all = [
-        wrong("table", table("my_a", "pg_b", "tt"), &["source.table", "`my_a`", "does not exist", "did you mean", "t"]),
+        wrong(
+            "table",
+            table("my_a", "pg_b", "tt"),
+            &["source.table", "`my_a`", "does not exist", "did you mean", "t"],
+        ),
         wrong(
             "pattern",
             json!({ "source": { "connection": "my_a", "tables": ["zz*"] }, "target": { "connection": "pg_b" } }),
             &["source.tables", "zz*"],
         ),
-        wrong("column", with(to("pg_b", "n1"), json!({ "columns": [{ "source": "idd" }] })), &["columns", "idd", "id"]),
+        wrong(
+            "column",
+            with(to("pg_b", "n1"), json!({ "columns": [{ "source": "idd" }] })),
+            &["columns", "idd", "id"],
+        ),
         wrong("key", with(to("pg_b", "n2"), json!({ "key": ["nokey"] })), &["key", "nokey"]),
         wrong("where", with(to("pg_b", "n3"), json!({ "where": "nonsense = 1" })), &["where", "nonsense"]),
-        wrong("password of mysql", table("wrong_my", "pg_b", "t"), &["source.connection", "wrong_my", "password"]),
+        wrong(
+            "password of mysql",
+            table("wrong_my", "pg_b", "t"),
+            &["source.connection", "wrong_my", "password"],
+        ),
         wrong("password of postgres", to("wrong_pg", "n4"), &["target.connection", "wrong_pg", "password"]),
-        wrong("closed mysql", table("closed_my", "pg_b", "t"), &["source.connection", "closed_my", "127.0.0.1"]),
+        wrong(
+            "closed mysql",
+            table("closed_my", "pg_b", "t"),
+            &["source.connection", "closed_my", "127.0.0.1"],
+        ),
         wrong("closed postgres", to("closed_pg", "n5"), &["target.connection", "closed_pg", "127.0.0.1"]),
-        wrong("no database", table("no_database", "pg_b", "t"), &["source.connection", "no_database", "absent"]),
-        wrong("unset", table("unset", "pg_b", "t"), &["source.connection", "unset", "SHANTY_TEST_UNSET_PASSWORD"]),
+        wrong(
+            "no database",
+            table("no_database", "pg_b", "t"),
+            &["source.connection", "no_database", "absent"],
+        ),
+        wrong(
+            "unset",
+            table("unset", "pg_b", "t"),
+            &["source.connection", "unset", "SHANTY_TEST_UNSET_PASSWORD"],
+        ),
         wrong("no file", table("no_file", "pg_b", "t"), &["source.connection", "no_file", "absent"]),
         wrong("privilege to write, mysql", to("reader_my", "readable"), &["target", "GRANT"]),
         wrong("privilege to write, postgres", to("reader_pg", "readable"), &["target", "GRANT", "readable"])
@@ -121,22 +150,45 @@ async fn each_wrong_thing_is_one_clear_error_before_any_row() {
         wrong("privilege to read", table("nobody_my", "pg_b", "t"), &["source", "nobody"]),
         wrong("type", to("pg_b", "dated"), &["columns", "w", "bytea"]).leaving("pg_b", "dated", 0),
         wrong("range type", table("pg_a", "my_b", "ranged"), &["column", "r", "int4range"]),
-        wrong("aria", to("my_b", "aria"), &["target.table", "transactions", "InnoDB"]).leaving("my_b", "aria", 0),
+        wrong("aria", to("my_b", "aria"), &["target.table", "transactions", "InnoDB"])
+            .leaving("my_b", "aria", 0),
         wrong("myisam", to("my_b", "myisam"), &["target.table", "InnoDB"]).leaving("my_b", "myisam", 0),
-        wrong("itself", table("my_a", "my_a", "t"), &["target.table", "source table itself"]).leaving("my_a", "t", 300),
-        wrong("trigger, mysql", to("my_b", "triggered"), &["target.table", "trigger", "change_it"])
-            .leaving("my_b", "triggered", 0),
-        wrong("trigger, postgres", to("pg_b", "triggered"), &["target.table", "trigger", "drop_it"])
-            .leaving("pg_b", "triggered", 0),
+        wrong("itself", table("my_a", "my_a", "t"), &["target.table", "source table itself"])
+            .leaving("my_a", "t", 300),
+        wrong("trigger, mysql", to("my_b", "triggered"), &["target.table", "trigger", "change_it"]).leaving(
+            "my_b",
+            "triggered",
+            0,
+        ),
+        wrong("trigger, postgres", to("pg_b", "triggered"), &["target.table", "trigger", "drop_it"]).leaving(
+            "pg_b",
+            "triggered",
+            0,
+        ),
         wrong("rule", to("pg_b", "ruled"), &["target.table", "rule"]).leaving("pg_b", "ruled", 0),
-        wrong("row security", to("pg_b", "secured"), &["target.table", "row", "security"]).leaving("pg_b", "secured", 0),
+        wrong("row security", to("pg_b", "secured"), &["target.table", "row", "security"])
+            .leaving("pg_b", "secured", 0),
         wrong("view", to("pg_b", "seen"), &["target.table", "view"]).leaving("pg_b", "full_one", 1),
-        wrong("not null", to("pg_b", "demanding"), &["columns", "more", "NULL"]).leaving("pg_b", "demanding", 0),
-        wrong("computed", to("pg_b", "computed"), &["columns", "w", "computed"]).leaving("pg_b", "computed", 0),
-        wrong("rows there", to("pg_b", "full_one"), &["on_existing", "TRUNCATE", "UPSERT"]).leaving("pg_b", "full_one", 1),
-        wrong("upsert without a key", with(to("pg_b", "unkeyed"), json!({ "on_existing": "UPSERT" })), &["key", "unkeyed"])
-            .leaving("pg_b", "unkeyed", 0),
-        wrong("missing target", with(to("pg_b", "n6"), json!({ "create_table": false })), &["target.table", "create"]),
+        wrong("not null", to("pg_b", "demanding"), &["columns", "more", "NULL"]).leaving(
+            "pg_b",
+            "demanding",
+            0,
+        ),
+        wrong("computed", to("pg_b", "computed"), &["columns", "w", "computed"])
+            .leaving("pg_b", "computed", 0),
+        wrong("rows there", to("pg_b", "full_one"), &["on_existing", "TRUNCATE", "UPSERT"])
+            .leaving("pg_b", "full_one", 1),
+        wrong(
+            "upsert without a key",
+            with(to("pg_b", "unkeyed"), json!({ "on_existing": "UPSERT" })),
+            &["key", "unkeyed"],
+        )
+        .leaving("pg_b", "unkeyed", 0),
+        wrong(
+            "missing target",
+            with(to("pg_b", "n6"), json!({ "create_table": false })),
+            &["target.table", "create"],
+        ),
         wrong(
             "diff column's type",
             with(to("pg_b", "n7"), json!({ "mode": "INCREMENTAL", "diff_column": { "source": "v" } })),
@@ -148,9 +200,15 @@ async fn each_wrong_thing_is_one_clear_error_before_any_row() {
             &["diff_column", "changed"],
         ),
     ];
-    let mut failed = Vec::new();
+    // All at once: a host that does not answer is asked again for a while before the run gives up.
+    let client = yard.client();
+    let mut runs = Vec::new();
     for case in &all {
-        let run = yard.ends(&case.spec).await;
+        runs.push(start(&client, &case.spec).await.name);
+    }
+    let mut failed = Vec::new();
+    for (case, name) in all.iter().zip(&runs) {
+        let run = ended(&client, name, 2 * PATIENCE).await;
         let reason = run.state_reason.clone();
         if run.state() != shanty_proto::v1::run::State::Failed {
             failed.push(format!("{}: {:?} {reason}", case.name, run.state()));
@@ -195,7 +253,10 @@ async fn what_can_be_told_without_databases_is_told_at_once() {
         (with(table("a", "b", "t"), json!({ "mode": "INCREMENTAL" })), vec!["diff_column"]),
         (with(table("a", "b", "t"), json!({ "sweep": true })), vec!["sweep"]),
         (with(table("a", "b", "t"), json!({ "columns": [{ "target": "x" }] })), vec!["columns[0].source"]),
-        (with(table("a", "b", "t"), json!({ "throttle": { "bytes_per_second": "-1" } })), vec!["bytes_per_second"]),
+        (
+            with(table("a", "b", "t"), json!({ "throttle": { "bytes_per_second": "-1" } })),
+            vec!["bytes_per_second"],
+        ),
         (with(table("No Name", "b", "t"), json!({})), vec!["source.connection"]),
     ] {
         let status = client.start(&json!({ "spec": { "db_sync": spec } })).await.expect_err("no run");
@@ -203,7 +264,10 @@ async fn what_can_be_told_without_databases_is_told_at_once() {
         let found = status.get_details_bad_request().map(|found| found.field_violations).unwrap_or_default();
         let found: Vec<String> = found.into_iter().map(|violation| violation.field).collect();
         for field in fields {
-            assert!(found.iter().any(|other| other.contains(field)), "{field} is not among {found:?} — {spec}");
+            assert!(
+                found.iter().any(|other| other.contains(field)),
+                "{field} is not among {found:?} — {spec}"
+            );
         }
     }
 }
@@ -214,8 +278,8 @@ async fn a_connection_that_no_worker_has_is_named_while_the_run_waits() {
     let databases = vec![("here".to_owned(), servers.database(Engine::Sqlite, "here"))];
     let yard = Yard::open(servers, databases, &[], Cluster::builder().workers(1)).await;
     let client = yard.client();
-    let run = shanty_tests::sync::start(&client, &table("here", "elsewhere", "t")).await;
-    let said = shanty_tests::patience::until("it says why it waits", shanty_tests::sync::PATIENCE, async || {
+    let run = start(&client, &table("here", "elsewhere", "t")).await;
+    let said = shanty_tests::patience::until("it says why it waits", PATIENCE, async || {
         let request = json!({ "name": run.name, "after_sequence": 0 });
         let mut stream = client.watch(&request).await.map_err(|status| status.to_string())?;
         let mut heard = Vec::new();

@@ -22,8 +22,8 @@ use tokio::time::{Instant, sleep};
 const RATE: u32 = 60_000;
 /// Rows of a page, so that many are committed.
 const PAGE: u32 = 4_000;
-/// Part of the rows after which a worker is killed.
-const KILL_AT: f64 = 0.35;
+/// After this many rows a worker is killed.
+const KILL_AT: i64 = 100_000;
 /// Longest time that the run may take.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -138,7 +138,7 @@ async fn act(cx: &Context, crew: &mut Crew, name: &str, tell: impl Fn(&str)) -> 
             ));
         }
         if let (Some(start), Some(progress)) = (&run.start_time, &run.progress)
-            && progress.fraction() >= KILL_AT
+            && copied(progress) >= KILL_AT
             && let Some(shard) = copying(&fetch_shards(cx, name).await?.shards)
         {
             let ago = Duration::from_millis(u64::try_from(super::stage::ago_ms(start)).unwrap_or(0));
@@ -171,6 +171,14 @@ async fn act(cx: &Context, crew: &mut Crew, name: &str, tell: impl Fn(&str)) -> 
             return Ok(());
         }
         sleep(LOOK).await;
+    }
+}
+
+/// Rows copied so far.
+fn copied(progress: &v1::Progress) -> i64 {
+    match &progress.kind {
+        Some(v1::progress::Kind::DbSync(sync)) => sync.rows(),
+        Some(v1::progress::Kind::HttpLoad(_)) | None => 0,
     }
 }
 

@@ -5,8 +5,7 @@
 //! Tests: `tests/tests/t50_sync.rs`.
 
 use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Connection as _, Either, Executor as _, Row as _,
-    ValueRef as _,
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Either, Executor as _, Row as _, ValueRef as _,
 };
 use std::str::FromStr as _;
 use tokio_stream::StreamExt as _;
@@ -123,7 +122,9 @@ impl Database {
                  AND table_name = '{table}'"
             ),
             Engine::Postgres => {
-                format!("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename = '{table}'")
+                format!(
+                    "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename = '{table}'"
+                )
             }
         };
         !self.rows(&sql).await.is_empty()
@@ -132,7 +133,7 @@ impl Database {
 
 /// One session.
 #[derive(Debug)]
-pub enum Session {
+pub(super) enum Session {
     /// With MariaDB.
     MariaDb(sqlx::MySqlConnection),
     /// With PostgreSQL.
@@ -146,7 +147,7 @@ impl Session {
     ///
     /// # Errors
     /// The server's words.
-    pub async fn open(database: &Database) -> Result<Session, String> {
+    pub(super) async fn open(database: &Database) -> Result<Session, String> {
         let url = &database.url;
         let opened = match database.engine {
             Engine::MariaDb => {
@@ -178,7 +179,7 @@ impl Session {
     ///
     /// # Errors
     /// The server's words, with the statement.
-    pub async fn run(&mut self, sql: &str) -> Result<(), String> {
+    pub(super) async fn run(&mut self, sql: &str) -> Result<(), String> {
         let raw = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
         let ran = match self {
             Session::MariaDb(session) => session.execute(raw).await.map(|_| ()),
@@ -192,7 +193,7 @@ impl Session {
     ///
     /// # Errors
     /// The server's words, with the query.
-    pub async fn rows(&mut self, sql: &str) -> Result<Vec<Row>, String> {
+    pub(super) async fn rows(&mut self, sql: &str) -> Result<Vec<Row>, String> {
         let mut rows = Vec::new();
         let said = |error: sqlx::Error| format!("{error}: {}", shortened(sql));
         let raw = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
@@ -215,8 +216,8 @@ impl Session {
                 while let Some(next) = stream.next().await {
                     if let Either::Right(row) = next.map_err(said)? {
                         // Without parameters the server sends text.
-                        let cells = (0..row.len())
-                            .map(|i| row.try_get_raw(i).ok()?.as_bytes().ok().map(utf8));
+                        let cells =
+                            (0..row.len()).map(|i| row.try_get_raw(i).ok()?.as_bytes().ok().map(utf8));
                         rows.push(cells.collect());
                     }
                 }
@@ -227,7 +228,9 @@ impl Session {
                     if let Either::Right(row) = next.map_err(said)? {
                         let cells = (0..row.len()).map(|i| {
                             let cell = row.try_get_raw(i).ok().filter(|cell| !cell.is_null())?;
-                            <Vec<u8> as sqlx::Decode<sqlx::Sqlite>>::decode(cell).ok().map(|bytes| utf8(&bytes))
+                            <Vec<u8> as sqlx::Decode<sqlx::Sqlite>>::decode(cell)
+                                .ok()
+                                .map(|bytes| utf8(&bytes))
                         });
                         rows.push(cells.collect());
                     }
@@ -238,7 +241,7 @@ impl Session {
     }
 
     /// Ends the session in good order.
-    pub async fn close(self) {
+    pub(super) async fn close(self) {
         let _gone_already = match self {
             Session::MariaDb(session) => session.close().await,
             Session::Postgres(session) => session.close().await,

@@ -40,7 +40,8 @@ impl Servers {
         let alone = ALONE.clone().lock_owned().await;
         let postgres = Postgres::start_with(postgres)?;
         // Rows of 16 MiB pass.
-        let mut more = vec!["--max-allowed-packet=128M", "--character-set-server=utf8mb4", "--local-infile=1"];
+        let mut more =
+            vec!["--max-allowed-packet=128M", "--character-set-server=utf8mb4", "--local-infile=1"];
         more.extend_from_slice(mariadb);
         let mariadb = MariaDb::start_with(&more)?;
         let folder = tempfile::Builder::new().prefix("shanty-sqlite-").tempdir().expect("temporary folder");

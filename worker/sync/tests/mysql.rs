@@ -1,4 +1,9 @@
-//! The engine `mysql` against a MariaDB of the test's own.
+//! The engine `mysql` against a MariaDB of the test's own: every kind over both lanes, transactions, errors,
+//! catalogs, hashes, TLS.
+//!
+//! In: a server (see `support/mysql_server.rs`). Never: a server of the machine.
+
+#![cfg(test)]
 
 #[path = "support/mysql_edges.rs"]
 mod mysql_edges;
@@ -464,7 +469,7 @@ async fn a_session_that_is_ended_within_a_read_or_a_load_is_lost() {
         fn end_row(&mut self) -> ControlFlow<()> {
             if let Some(first) = self.first.take() {
                 first.send(()).unwrap();
-                drop(self.go_on.recv());
+                let _done = self.go_on.recv();
             }
             ControlFlow::Continue(())
         }

@@ -67,7 +67,9 @@ async fn described(target: &mut dyn Connection, mut plan: TablePlan) -> Result<T
     for pair in plan.columns.iter_mut().chain(&mut plan.key) {
         pair.target = there.column(&pair.target.name).cloned().ok_or_else(|| {
             let column = &pair.target.name;
-            SyncError::permanent(format!("columns: `{column}` of {name} is gone since it was copied; copy it again"))
+            SyncError::permanent(format!(
+                "columns: `{column}` of {name} is gone since it was copied; copy it again"
+            ))
         })?;
     }
     Ok(plan)

@@ -133,7 +133,7 @@ impl Database {
 
 /// One session.
 #[derive(Debug)]
-pub(super) enum Session {
+pub enum Session {
     /// With MariaDB.
     MariaDb(sqlx::MySqlConnection),
     /// With PostgreSQL.
@@ -147,7 +147,7 @@ impl Session {
     ///
     /// # Errors
     /// The server's words.
-    pub(super) async fn open(database: &Database) -> Result<Session, String> {
+    pub async fn open(database: &Database) -> Result<Session, String> {
         let url = &database.url;
         let opened = match database.engine {
             Engine::MariaDb => {
@@ -179,7 +179,7 @@ impl Session {
     ///
     /// # Errors
     /// The server's words, with the statement.
-    pub(super) async fn run(&mut self, sql: &str) -> Result<(), String> {
+    pub async fn run(&mut self, sql: &str) -> Result<(), String> {
         let raw = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
         let ran = match self {
             Session::MariaDb(session) => session.execute(raw).await.map(|_| ()),
@@ -193,7 +193,7 @@ impl Session {
     ///
     /// # Errors
     /// The server's words, with the query.
-    pub(super) async fn rows(&mut self, sql: &str) -> Result<Vec<Row>, String> {
+    pub async fn rows(&mut self, sql: &str) -> Result<Vec<Row>, String> {
         let mut rows = Vec::new();
         let said = |error: sqlx::Error| format!("{error}: {}", shortened(sql));
         let raw = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
@@ -241,7 +241,7 @@ impl Session {
     }
 
     /// Ends the session in good order.
-    pub(super) async fn close(self) {
+    pub async fn close(self) {
         let _gone_already = match self {
             Session::MariaDb(session) => session.close().await,
             Session::Postgres(session) => session.close().await,

@@ -20,7 +20,7 @@ mod portable;
 mod servers;
 mod text;
 
-pub use database::{Database, Engine, Row};
+pub use database::{Database, Engine, Row, Session};
 pub use orders::Orders;
 pub use portable::Portable;
 pub use servers::Servers;

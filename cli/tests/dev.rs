@@ -1,12 +1,9 @@
 //! `shanty dev` as a process: a cluster in one command, that finds its runs again.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "what a test needs fails it by panicking")]
 
 mod support;
 
-use std::process::Stdio;
-use std::time::Duration;
 use support::dev::dev;
-use support::{command, shanty, signal};
+use support::{command, shanty};
 
 #[tokio::test]
 async fn a_cluster_in_one_command_runs_a_load_test_and_finds_it_again() {

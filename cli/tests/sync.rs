@@ -1,5 +1,5 @@
 //! Syncs as a person meets them, on a real cluster of one process: connections, copies, the import from goshift.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "what a test needs fails it by panicking")]
+#![expect(clippy::unwrap_used, reason = "what a test needs fails it by panicking")]
 
 mod support;
 

@@ -12,6 +12,10 @@
 //! | `reaction` | how quickly a cluster changes its rate, stops, and takes a dead worker's share over |
 //! | `fleet` | a master with a thousand workers |
 //! | `store` | commits per second on each database |
+//! | `sync-mysql`, `sync-postgres`, `sync-mysql-postgres` | syncs beside other tools; `--rows`, `--rounds` |
+//! | `sync-verify` | what checksums cost beside the copy |
+//! | `sync-plan` | how long a hundred million keys take to be cut into ranges; `--keys` |
+//! | `sync-memory` | most memory of a worker with eight shards |
 //! | `all` | all of these but the next |
 //! | `memory` | whether a worker's memory grows; `--rate`, `--seconds` |
 //!
@@ -29,18 +33,36 @@ mod procfs;
 mod reaction;
 mod stall;
 mod store;
+mod sync;
+mod sync_limits;
+mod sync_peers;
 mod syscalls;
 mod target;
 
 use flags::Flags;
 
+/// What `all` runs.
+const ALL: [&str; 13] = [
+    "pacing",
+    "closed",
+    "syscalls",
+    "stall",
+    "reaction",
+    "fleet",
+    "store",
+    "sync-mysql",
+    "sync-postgres",
+    "sync-mysql-postgres",
+    "sync-verify",
+    "sync-plan",
+    "sync-memory",
+];
+
 fn main() -> anyhow::Result<()> {
     let flags = Flags::parse(std::env::args().skip(1))?;
     if flags.name == "all" {
         // What a few minutes can tell; `memory` takes ten and has to be asked for.
-        return ["pacing", "closed", "syscalls", "stall", "reaction", "fleet", "store"]
-            .into_iter()
-            .try_for_each(|name| bench(name, &flags));
+        return ALL.into_iter().try_for_each(|name| bench(name, &flags));
     }
     bench(&flags.name, &flags)
 }
@@ -54,13 +76,17 @@ fn bench(name: &str, flags: &Flags) -> anyhow::Result<()> {
         "reaction" => with_runtime(reaction::run()),
         "fleet" => with_runtime(fleet::run()),
         "store" => with_runtime(store::run()),
+        "sync-mysql" => with_runtime(sync::mysql(flags)),
+        "sync-postgres" => with_runtime(sync::postgres(flags)),
+        "sync-mysql-postgres" => with_runtime(sync::mysql_postgres(flags)),
+        "sync-verify" => with_runtime(sync::verify(flags)),
+        "sync-plan" => with_runtime(sync_limits::plan(flags)),
+        "sync-memory" => with_runtime(sync_limits::memory(flags)),
         "memory" => with_runtime(memory::run(flags)),
         "target" => target::run(flags),
         "generate" => generate::run(flags),
         other => {
-            anyhow::bail!(
-                "no benchmark is called `{other}`; there are all, pacing, closed, syscalls, stall, reaction, fleet, store and memory"
-            )
+            anyhow::bail!("no benchmark is called `{other}`; there are all, memory, {}", ALL.join(", "))
         }
     }
 }

@@ -51,6 +51,15 @@ impl Postgres {
     /// When it is here but does not come up.
     #[must_use]
     pub fn start() -> Option<Postgres> {
+        Postgres::start_with(&[])
+    }
+
+    /// As [`start`](Self::start), with more settings, `name=value`.
+    ///
+    /// # Panics
+    /// When it is here but does not come up.
+    #[must_use]
+    pub fn start_with(settings: &[&str]) -> Option<Postgres> {
         let programs = postgres_programs()?;
         let owner = Owner::of("postgres");
         let folder = owner.folder("shanty-postgres-");
@@ -76,7 +85,7 @@ impl Postgres {
             "--no-sync",
         ]));
         let port = free_port();
-        let command = owner.command(&[
+        let mut command = owner.command(&[
             &text(&programs.join("postgres")),
             "-D",
             &data,
@@ -92,6 +101,7 @@ impl Postgres {
             "-c",
             "dynamic_shared_memory_type=mmap",
         ]);
+        command.extend(settings.iter().flat_map(|setting| ["-c".to_owned(), (*setting).to_owned()]));
         let server =
             Server { process: None, folder, command, name: "postgres", port, made: AtomicU32::new(0) };
         let mut postgres = Postgres { server, programs };
@@ -109,6 +119,18 @@ impl Postgres {
         let said = self.ask(&format!("CREATE DATABASE {name}"));
         assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
         format!("postgres://{USER}:{PASSWORD_IN_URL}@127.0.0.1:{}/{name}", self.server.port)
+    }
+
+    /// The port that it listens on.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.server.port
+    }
+
+    /// Process id of the server; none while it is killed.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.server.process.as_ref().map(Process::pid)
     }
 
     /// SIGKILL to the server.
@@ -164,6 +186,15 @@ impl MariaDb {
     /// When it is here but does not come up.
     #[must_use]
     pub fn start() -> Option<MariaDb> {
+        MariaDb::start_with(&[])
+    }
+
+    /// As [`start`](Self::start), with more flags; they win over the harness's own.
+    ///
+    /// # Panics
+    /// When it is here but does not come up.
+    #[must_use]
+    pub fn start_with(flags: &[&str]) -> Option<MariaDb> {
         let program = skip::program("mariadbd", "mariadb-server")?;
         let install = skip::program("mariadb-install-db", "mariadb-server")?;
         let client = skip::program("mariadb", "mariadb-client")?;
@@ -198,6 +229,7 @@ impl MariaDb {
         if owner.is_root {
             command.push("--user=root".to_owned());
         }
+        command.extend(flags.iter().map(|flag| (*flag).to_owned()));
         let server =
             Server { process: None, folder, command, name: "mariadb", port, made: AtomicU32::new(0) };
         let mut mariadb = MariaDb { server, client };
@@ -217,6 +249,18 @@ impl MariaDb {
         let name = self.server.new_name();
         self.must(&format!("CREATE DATABASE {name}"));
         format!("mysql://{USER}:{PASSWORD_IN_URL}@127.0.0.1:{}/{name}", self.server.port)
+    }
+
+    /// The port that it listens on.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.server.port
+    }
+
+    /// Process id of the server; none while it is killed.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.server.process.as_ref().map(Process::pid)
     }
 
     /// SIGKILL to the server.

@@ -4,22 +4,28 @@
 //! |---|---|
 //! | [`cluster`] | real masters and workers, and a client that takes JSON |
 //! | [`databases`] | real PostgreSQL and MariaDB servers |
+//! | [`dataset`] | tables with known content for syncs, in every engine |
 //! | [`etcd`](mod@etcd) | a real etcd cluster whose members can be killed and paused |
 //! | [`house`] | the walls of the source tree as rules |
 //! | [`machine`] | a Debian 12 with a real systemd inside |
 //! | [`origin`] | a target of load tests that counts arrivals |
 //! | [`patience`] | waits for a condition, never for a time |
+//! | [`proxy`] | stands between a worker and a database, and cuts at a COMMIT |
 //! | [`skip`] | says what could not be tested |
+//! | [`sync`] | a cluster with databases as connections, and syncs on it |
 //! | [`target`] | a target that measures when requests arrive, for the benchmarks |
 //!
 //! Tests are in `tests/tests`, one binary per area; `tests/run` installs what they need and runs all.
 
 pub mod cluster;
 pub mod databases;
+pub mod dataset;
 pub mod etcd;
 pub mod house;
 pub mod machine;
 pub mod origin;
 pub mod patience;
+pub mod proxy;
 pub mod skip;
+pub mod sync;
 pub mod target;

@@ -10,11 +10,32 @@ use prost_reflect::{
 use std::collections::{BTreeMap, BTreeSet};
 
 /// 64-bit integers are texts in JSON: for totals that may pass four thousand million only.
-const TOTALS: [&str; 8] =
-    ["scheduled", "sent", "completed", "errors", "dropped", "lost", "waited", "clamped"];
+const TOTALS: [&str; 18] = [
+    "scheduled",
+    "sent",
+    "completed",
+    "errors",
+    "dropped",
+    "lost",
+    "waited",
+    "clamped",
+    "rows",
+    "rows_estimated",
+    "bad_rows",
+    "source_rows",
+    "target_rows",
+    "missing",
+    "extra",
+    "different",
+    "repaired",
+    "bytes",
+];
 
 /// Calls that change nothing.
-const READS: [&str; 4] = ["Get", "List", "Watch", "Wait"];
+const READS: [&str; 5] = ["Get", "List", "Watch", "Wait", "Check"];
+
+/// Calls that ask many at once and answer what each of them says: that is no resource.
+const ASKS_MANY: [&str; 1] = ["CheckConnection"];
 
 /// Verbs of calls that change something.
 const WRITES: [&str; 12] = [
@@ -173,7 +194,7 @@ fn check_methods(pool: &DescriptorPool, breaches: &mut Breaches) {
             breaches.unless(lists == 1 && output.name() == format!("{}Response", method.name()), || {
                 format!("{name} shall answer {}Response with one list", method.name())
             });
-        } else if !method.is_server_streaming() {
+        } else if !method.is_server_streaming() && !ASKS_MANY.contains(&method.name()) {
             breaches.unless(!output.name().ends_with("Response"), || {
                 format!("{name} wraps its answer; answer the resource")
             });

@@ -40,7 +40,7 @@ pub struct Config {
     /// At SIGTERM: how long attempts may go on before they are cancelled.
     #[serde(with = "shanty_rt::config::duration")]
     pub drain_timeout: Duration,
-    /// Longest time that an attempt goes on without a master, whatever the master asked for.
+    /// Longest time that an attempt goes on sending load without a master, whatever the master asked for.
     #[serde(with = "shanty_rt::config::duration")]
     pub orphan_limit: Duration,
     /// What is logged, in the form of RUST_LOG.

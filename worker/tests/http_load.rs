@@ -364,9 +364,13 @@ fn precise_and_eco_modes_send_the_same() {
 fn dropping_the_attempt_stops_its_threads() {
     let server = polite();
     let spec = open(&server, 500.0, seconds(60.0));
-    let (cx, port) =
-        shanty_rt::driver::AttemptContext::for_test(&spec, &(), &plan(&spec, &[1]).directive(0), monotonic_ns())
-            .unwrap();
+    let (cx, port) = shanty_rt::driver::AttemptContext::for_test(
+        &spec,
+        &(),
+        &plan(&spec, &[1]).directive(0),
+        monotonic_ns(),
+    )
+    .unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let driver = driver(2);
     runtime.block_on(async {

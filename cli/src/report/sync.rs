@@ -184,7 +184,6 @@ mod tests {
             left_out: vec!["foreign key orders_customer".into(), "check total_positive".into()],
             watermark: String::new(),
             verification,
-            ..v1::SyncTableReport::default()
         }
     }
 

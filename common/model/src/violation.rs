@@ -20,7 +20,8 @@ impl Violation {
     /// The same violation seen from outside: `prefix.field`, or `prefix` for one of the whole.
     #[must_use]
     pub fn under(self, prefix: &str) -> Violation {
-        let field = if self.field.is_empty() { prefix.to_owned() } else { format!("{prefix}.{}", self.field) };
+        let field =
+            if self.field.is_empty() { prefix.to_owned() } else { format!("{prefix}.{}", self.field) };
         Violation { field, ..self }
     }
 }

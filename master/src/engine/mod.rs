@@ -24,7 +24,7 @@
 //! | `view` | what the API shows |
 //!
 //! In: events. Out: commands, refusals. Never: a clock, a socket, the store.
-//! Tests: `tests.rs`, with workers that are values.
+//! Tests: `tests/`, with workers that are values.
 
 mod command;
 mod divide;

@@ -60,7 +60,7 @@ impl Engine {
             machine.stop(now, epoch, RunState::Failed, &reason, options.stop_patience);
         }
         if machine.stop_by.is_some_and(|by| now.boot >= by) {
-            for index in machine.active().collect::<Vec<_>>() {
+            for index in machine.open().collect::<Vec<_>>() {
                 machine.end_part(now, index, ShardState::Yielded, "lost", "did not say that it stopped");
             }
         }

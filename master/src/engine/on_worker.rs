@@ -39,7 +39,8 @@ impl Engine {
         let incarnation = worker.arrival.incarnation.clone();
         for id in self.runs.keys().cloned().collect::<Vec<RunId>>() {
             let Some(machine) = self.runs.get_mut(&id) else { continue };
-            let is_divisible = machine.record.spec.shape() == Shape::Divisible;
+            let assigns =
+                machine.record.spec.shape() == Shape::Divisible && machine.record.detail.stopping.is_none();
             for index in machine.active().collect::<Vec<_>>() {
                 let part = &mut machine.parts[index];
                 let Some(attempt) = part.attempt.as_ref().filter(|attempt| attempt.node == *node) else {
@@ -57,9 +58,13 @@ impl Engine {
                         part.course.tell_anew();
                     }
                     // The order for it may have been lost with the stream before, or be on its way.
-                    None if is_divisible && same && part.shard.state == ShardState::Assigned => {
+                    None if assigns
+                        && same
+                        && part.shard.state == ShardState::Assigned
+                        && !part.course.is_recalled() =>
+                    {
                         part.away_since = None;
-                        machine.send_assignment(now, index, &self.options);
+                        machine.assign_again(now, index, &self.options);
                     }
                     // Whatever it was, this worker does not have it: others take it at once.
                     None => {
@@ -114,7 +119,9 @@ impl Engine {
             let grace = match machine.record.spec.shape() {
                 _ if draining => std::time::Duration::ZERO,
                 Shape::Divisible => self.options.hand_over_grace,
-                Shape::Rate | Shape::Enumerable | Shape::OneShot | Shape::Composite => self.options.link_grace,
+                Shape::Rate | Shape::Enumerable | Shape::OneShot | Shape::Composite => {
+                    self.options.link_grace
+                }
             };
             for index in machine.active().collect::<Vec<_>>() {
                 let part = &mut machine.parts[index];

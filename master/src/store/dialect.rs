@@ -143,8 +143,7 @@ impl Dialect {
     }
 
     /// A statement of the schema without the words that the database does not know. MySQL has no IF NOT EXISTS
-    /// for indexes and columns, see [`Dialect::is_there`]; SQLite has none for columns, and needs none, as a step
-    /// is done there whole or not at all.
+    /// for indexes and columns, SQLite none for columns; see [`Dialect::is_there`].
     pub(super) fn without_missing_words(self, statement: &str) -> String {
         match self {
             Dialect::Postgres => statement.to_owned(),
@@ -158,7 +157,11 @@ impl Dialect {
     /// Whether a failed CREATE INDEX or ADD COLUMN means that the index or the column is there.
     pub(super) fn is_there(self, error: &sqlx::Error) -> bool {
         match self {
-            Dialect::Sqlite | Dialect::Postgres => false,
+            Dialect::Postgres => false,
+            // It has no number of its own for this.
+            Dialect::Sqlite => {
+                error.as_database_error().is_some_and(|e| e.message().starts_with("duplicate column name"))
+            }
             Dialect::MySql => error
                 .as_database_error()
                 .and_then(|e| e.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>())

@@ -8,8 +8,8 @@ use super::row::run_key;
 use super::transaction::in_time;
 use super::value::{Fields, Record, Value, arguments, int, text};
 use super::{
-    ActiveRun, AttemptRecord, CheckpointRecord, Error, EventRecord, JobRecord, NodeEventRecord, NodeRecord, RequestRecord,
-    RunFilter, RunRecord, SeriesRecord, ShardRecord, Store,
+    ActiveRun, AttemptRecord, CheckpointRecord, Error, EventRecord, JobRecord, NodeEventRecord, NodeRecord,
+    RequestRecord, RunFilter, RunRecord, SeriesRecord, ShardRecord, Store,
 };
 use shanty_model::id::{JobId, RunId};
 use shanty_model::state::RunState;

@@ -5,8 +5,8 @@
 
 use super::value::{Fields, Record, Value, Versioned, count, int, json, key, text};
 use super::{
-    AttemptRecord, CheckpointRecord, Error, EventRecord, JobRecord, NodeEventRecord, NodeRecord, RequestRecord, RunRecord,
-    SeriesRecord, ShardRecord,
+    AttemptRecord, CheckpointRecord, Error, EventRecord, JobRecord, NodeEventRecord, NodeRecord,
+    RequestRecord, RunRecord, SeriesRecord, ShardRecord,
 };
 use shanty_model::epoch::Epoch;
 use shanty_model::id::{AttemptId, JobId, NodeId, RunId, ShardId};
@@ -138,8 +138,9 @@ impl Record for RunRecord {
 
 impl Record for ShardRecord {
     const TABLE: &'static str = "shard";
-    const COLUMNS: &'static [&'static str] =
-        &["job", "number", "shard", "name", "payload", "size", "state", "attempt", "node", "reason", "version"];
+    const COLUMNS: &'static [&'static str] = &[
+        "job", "number", "shard", "name", "payload", "size", "state", "attempt", "node", "reason", "version",
+    ];
     const KEYS: usize = 3;
 
     fn values(&self) -> Result<Vec<Value>, Error> {

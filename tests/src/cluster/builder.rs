@@ -30,6 +30,7 @@ pub struct Builder {
     etcd: Vec<String>,
     master_args: Vec<String>,
     worker_args: Vec<String>,
+    connections: Vec<(String, String)>,
 }
 
 impl Default for Builder {
@@ -41,6 +42,7 @@ impl Default for Builder {
             etcd: Vec::new(),
             master_args: Vec::new(),
             worker_args: Vec::new(),
+            connections: Vec::new(),
         }
     }
 }
@@ -88,6 +90,13 @@ impl Builder {
         self
     }
 
+    /// A database that every worker reaches by this name.
+    #[must_use]
+    pub fn connection(mut self, name: &str, url: &str) -> Builder {
+        self.connections.push((name.to_owned(), url.to_owned()));
+        self
+    }
+
     /// Starts everything; answers when a master leads and all workers are ready.
     ///
     /// # Panics
@@ -121,6 +130,11 @@ impl Builder {
         }
         let mut worker_args = vec!["--masters".to_owned(), addresses.join(",")];
         worker_args.extend(self.worker_args);
+        if !self.connections.is_empty() {
+            let file = folder.path().join("worker.toml");
+            std::fs::write(&file, connections(&self.connections)).expect("the workers' configuration");
+            worker_args.extend(["--config".to_owned(), file.display().to_string()]);
+        }
         let mut cluster = Cluster { masters, workers: Vec::new(), worker_args, folder, _alone: alone };
         for master in &mut cluster.masters {
             answers(master).await;
@@ -132,6 +146,17 @@ impl Builder {
         cluster.workers_ready(self.workers).await;
         cluster
     }
+}
+
+/// The part of a worker's configuration that names databases.
+fn connections(all: &[(String, String)]) -> String {
+    let mut tables = toml::Table::new();
+    for (name, url) in all {
+        let url = toml::Value::String(url.clone());
+        tables.insert(name.clone(), toml::Table::from_iter([("url".to_owned(), url)]).into());
+    }
+    let worker = toml::Table::from_iter([("connections".to_owned(), tables.into())]);
+    toml::Table::from_iter([("worker".to_owned(), worker.into())]).to_string()
 }
 
 /// Waits until a master answers, or says why it ended.

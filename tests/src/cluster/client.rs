@@ -148,8 +148,41 @@ impl Client {
         let request = v1::GetReportRequest { name: name.to_owned() };
         match self.runs.clone().get_report(request).await?.into_inner().kind {
             Some(v1::report::Kind::HttpLoad(report)) => Ok(report),
-            None => Err(Status::internal("the report has no kind")),
+            Some(v1::report::Kind::DbSync(_)) | None => {
+                Err(Status::internal("it is no report of a load run"))
+            }
         }
+    }
+
+    /// GetReport of a sync.
+    ///
+    /// # Errors
+    /// As the API answers; INTERNAL when it is no sync's.
+    pub async fn sync_report(&self, name: &str) -> Result<v1::DbSyncReport, Status> {
+        let request = v1::GetReportRequest { name: name.to_owned() };
+        match self.runs.clone().get_report(request).await?.into_inner().kind {
+            Some(v1::report::Kind::DbSync(report)) => Ok(report),
+            _ => Err(Status::internal("the report is no sync's")),
+        }
+    }
+
+    /// ChangeRun of a sync.
+    ///
+    /// # Errors
+    /// As the API answers.
+    pub async fn change_sync(&self, name: &str, change: v1::DbSyncChange) -> Result<v1::Run, Status> {
+        let change = Some(v1::change_run_request::Change::DbSync(change));
+        let request = v1::ChangeRunRequest { name: name.to_owned(), change, request_id: String::new() };
+        Ok(self.runs.clone().change_run(request).await?.into_inner())
+    }
+
+    /// ListShards, the first thousand.
+    ///
+    /// # Errors
+    /// As the API answers.
+    pub async fn shards(&self, name: &str) -> Result<Vec<v1::Shard>, Status> {
+        let request = v1::ListShardsRequest { name: name.to_owned(), page_size: 1000, ..Default::default() };
+        Ok(self.runs.clone().list_shards(request).await?.into_inner().shards)
     }
 
     /// ListNodes.

@@ -15,6 +15,7 @@ use crate::ledger;
 use crate::link::{Assign, Attached, Cancel, Change, Event, Heard, Progress, Said, SessionId, Update};
 use shanty_model::epoch::Epoch;
 use shanty_model::id::AttemptId;
+use shanty_model::kind::Shape;
 use shanty_rt::driver::StopReason;
 use shanty_rt::{clock, task};
 use std::sync::Arc;
@@ -209,7 +210,14 @@ impl Executor {
         let work = Work { spec, shard, start_monotonic_ns, start_unix_ns };
         let port = Arc::new(Port::new(attempt.clone(), work, directive, self.wake.clone()));
         let abort = CancellationToken::new();
-        let cap = self.options.orphan_limit;
+        // The limit of this worker's owner is for load, which nobody may be left to watch. Work with positions of
+        // its own is safe to go on with for as long as its master says.
+        let cap = match driver.shape() {
+            Shape::Rate => self.options.orphan_limit,
+            Shape::Divisible | Shape::Enumerable | Shape::OneShot | Shape::Composite => {
+                orphan_limit.unwrap_or(self.options.orphan_limit)
+            }
+        };
         let held = Held {
             port: port.clone(),
             change,

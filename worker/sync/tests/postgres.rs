@@ -2,6 +2,8 @@
 //!
 //! In: a PostgreSQL of the test's own (see `support/postgres_server.rs`). Never: a server of the machine.
 
+#![cfg(test)]
+
 #[path = "support/postgres_server.rs"]
 mod server;
 
@@ -225,6 +227,21 @@ fn transactions_hold_and_errors_leave_the_session_usable() {
             assert!(one.commit(false).await.is_err());
             assert_eq!(one.query("SELECT count(*) FROM t").await.unwrap(), [[Some("1".to_owned())]]);
         }
+        // A rollback to a savepoint lets the transaction go on; nothing else does.
+        one.begin().await.unwrap();
+        one.execute("SAVEPOINT here").await.unwrap();
+        one.load(&plan, Rows::Encoded(b"5\ta\n"), 2).await.unwrap_err();
+        drop(one.execute("SELECT 1").await);
+        assert!(one.commit(false).await.is_err());
+        assert_eq!(one.query("SELECT count(*) FROM t").await.unwrap(), [[Some("1".to_owned())]]);
+        one.begin().await.unwrap();
+        one.execute("SAVEPOINT here").await.unwrap();
+        one.load(&plan, Rows::Encoded(b"1\ta\n"), 1).await.unwrap_err();
+        one.execute("ROLLBACK TO SAVEPOINT here").await.unwrap();
+        one.load(&plan, Rows::Encoded(b"5\ta\n"), 1).await.unwrap();
+        one.commit(false).await.unwrap();
+        assert_eq!(one.execute("DELETE FROM t WHERE id = 5").await.unwrap(), 1);
+
         let missing = Load { table: named("nowhere"), ..plan };
         one.begin().await.unwrap();
         assert_eq!(one.load(&missing, Rows::Encoded(b"1\ta\n"), 1).await.unwrap_err().class, Class::Missing);

@@ -32,12 +32,14 @@ async fn an_attempt_goes_from_its_order_to_its_acknowledged_end() {
     let (folder, mut master) = (folder(), Master::start("m1").await);
     let (mut worker, mut link) = attached(&mut master, &folder).await;
     assert_eq!((link.hello.worker.as_str(), link.hello.max_epoch, link.hello.slots), ("w1", 0, 2));
-    assert_eq!(link.hello.kinds, ["fake"]);
+    assert_eq!(link.hello.kinds, ["fake", "fake_data"]);
+    assert_eq!(link.hello.connections, ["dw", "shop"]);
     assert!(link.hello.telemetry.as_ref().unwrap().memory_total_bytes > 0);
 
     link.assign(1, A).await;
     let running = worker.begun().await;
     assert_eq!((running.port.spec(), running.port.directives().borrow().as_str()), ("\"spec\"", "1"));
+    assert_eq!(running.port.shard(), "\"shard\"");
     link.begun(A).await;
     running.port.applied(1);
     assert_eq!(link.update().await, (A.to_owned(), State::Changed, String::new()));
@@ -70,6 +72,7 @@ async fn the_start_is_the_masters_instant_whatever_its_clock_says() {
     let running = worker.begun().await;
     let error_ns = running.port.start_monotonic_ns().abs_diff(ours_ns + 1_000_000_000);
     assert!(error_ns < 50_000_000, "off by {error_ns} ns");
+    assert_eq!(running.port.start_unix_ns(), start_unix_ns, "it names the run, so it is the master's");
 }
 
 #[tokio::test]
@@ -302,6 +305,32 @@ async fn without_any_master_an_attempt_stops_after_its_orphan_limit() {
     link.inventory().await;
     let ended = link.ended().await;
     assert_eq!((ended.attempt.as_str(), ended.outcome()), (A, Ended::Orphaned));
+}
+
+#[tokio::test]
+async fn the_limit_of_a_workers_owner_is_for_load_and_data_goes_on_as_long_as_its_master_said() {
+    let (folder, mut master) = (folder(), Master::start("m1").await);
+    let addresses = [master.address.to_string()];
+    let mut worker = Worker::with(folder.path(), &addresses, |config| {
+        config.orphan_limit = Duration::from_millis(1500);
+    });
+    let mut link = master.welcome(true, 1).await;
+    link.inventory().await;
+    let order = |attempt, kind: &str| {
+        let limit = Some(prost_duration(Duration::from_secs(60)));
+        to_worker::Message::Assign(pb::Assign {
+            orphan_limit: limit,
+            kind: kind.to_owned(),
+            ..assign(1, attempt)
+        })
+    };
+    link.tell(order(A, "fake_data")).await;
+    let data = worker.begun().await;
+    link.tell(order(B, "fake")).await;
+    let load = worker.begun().await;
+    drop(link);
+    assert_eq!(load.stopped().await, StopReason::Orphaned);
+    assert!(data.is_undisturbed());
 }
 
 #[tokio::test]

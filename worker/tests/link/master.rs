@@ -240,7 +240,7 @@ pub(crate) fn assign(epoch: u64, attempt: &str) -> pb::Assign {
         attempt: attempt.to_owned(),
         kind: "fake".to_owned(),
         spec: "\"spec\"".to_owned(),
-        shard: String::new(),
+        shard: "\"shard\"".to_owned(),
         directive: "1".to_owned(),
         change: 1,
         orphan_limit: None,

@@ -48,19 +48,30 @@ impl Running {
     }
 }
 
-struct Fake(mpsc::Sender<Running>);
+struct Fake {
+    kind: &'static str,
+    shape: Shape,
+    begun: mpsc::Sender<Running>,
+}
 
 impl ErasedDriver for Fake {
     fn kind(&self) -> &'static str {
-        "fake"
+        self.kind
     }
 
     fn shape(&self) -> Shape {
-        Shape::Rate
+        self.shape
+    }
+
+    fn connections(&self) -> Vec<String> {
+        match self.shape {
+            Shape::Divisible => vec!["shop".to_owned(), "dw".to_owned()],
+            _ => Vec::new(),
+        }
     }
 
     fn run(&self, port: Arc<dyn AttemptPort>) -> BoxFuture<'static, Result<Outcome, DriverError>> {
-        let begun = self.0.clone();
+        let begun = self.begun.clone();
         Box::pin(async move {
             let (finish, mut told) = oneshot::channel();
             let mut stop = port.stop();
@@ -105,7 +116,9 @@ impl Worker {
         let mut scope = Scope::new();
         let token = stop.clone();
         scope.spawn("worker", async move {
-            shanty_worker::serve(config, vec![Arc::new(Fake(begun_in))], token, || {}).await.unwrap();
+            let load = Fake { kind: "fake", shape: Shape::Rate, begun: begun_in.clone() };
+            let data = Fake { kind: "fake_data", shape: Shape::Divisible, begun: begun_in };
+            shanty_worker::serve(config, vec![Arc::new(load), Arc::new(data)], token, || {}).await.unwrap();
         });
         Worker { stop, begun, scope }
     }

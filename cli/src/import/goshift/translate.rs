@@ -208,7 +208,7 @@ mod tests {
         );
         let changes = spec(&task(&row(), true));
         assert_eq!(changes.mode(), Mode::Incremental);
-        assert_eq!(changes.diff_column.unwrap().source, "update_time");
+        assert_eq!(changes.diff_column.as_ref().unwrap().source, "update_time");
         assert_eq!(changes.on_existing(), OnExisting::Unspecified);
         assert!(full.line.ends_with("to [local_dw.blog.qcc_change_history2] mysql writer"), "{}", full.line);
     }

@@ -82,6 +82,7 @@ impl Default for Limits {
 /// The spec of a run, of whichever kind.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "there is one per run, and it is passed by reference")]
 pub enum Spec {
     /// A distributed HTTP load test.
     HttpLoad(http_load::Spec),

@@ -194,9 +194,7 @@ impl Report {
     pub fn shard_title(&self, payload: &str) -> String {
         match self {
             Report::HttpLoad(_) => String::new(),
-            Report::DbSync(report) => {
-                db_sync::title(payload, report.tables.iter().map(|table| &table.facts))
-            }
+            Report::DbSync(report) => db_sync::title(payload, report.tables.iter().map(|table| &table.facts)),
         }
     }
 }

@@ -57,8 +57,7 @@ impl<K: Kind> AttemptContext<K> {
     /// # Errors
     /// A permanent error when the spec or the shard is not the kind's.
     pub fn open(port: Arc<dyn AttemptPort>) -> Result<AttemptContext<K>, DriverError> {
-        let unreadable =
-            |what: &str, error| DriverError::Permanent(format!("unreadable {what}: {error}"));
+        let unreadable = |what: &str, error| DriverError::Permanent(format!("unreadable {what}: {error}"));
         let spec = serde_json::from_str(port.spec()).map_err(|error| unreadable("spec", error))?;
         let shard = if port.shard().is_empty() { "null" } else { port.shard() };
         let shard = serde_json::from_str(shard).map_err(|error| unreadable("shard", error))?;

@@ -50,8 +50,9 @@ impl Engine {
                     candidate.refusal = "no free slot".to_owned();
                     candidate.score = 0.0;
                 }
-                candidate.weight =
-                    super::count(machine.active().filter(|i| machine.parts[*i].node() == Some(&arrival.node)));
+                candidate.weight = super::count(
+                    machine.active().filter(|i| machine.parts[*i].node() == Some(&arrival.node)),
+                );
                 Seat {
                     candidate,
                     is_fit,
@@ -155,25 +156,36 @@ impl Machine {
         self.send_assignment(now, index, options);
     }
 
-    /// Sends the order to do a part's attempt; [`Machine::direct`] puts the directive into it.
-    pub(in super::super) fn send_assignment(&mut self, now: Now, index: usize, options: &Options) {
+    /// Sends the order to do a part's attempt again, if it is not about to be sent.
+    pub(in super::super) fn assign_again(&mut self, now: Now, index: usize, options: &Options) {
+        let attempt = self.holder(index).map(|(_, attempt)| attempt);
+        if attempt.is_some_and(|attempt| self.unsent_directive(&attempt).is_none()) {
+            self.send_assignment(now, index, options);
+        }
+    }
+
+    /// Sends the order to do a part's attempt. Its share of the limits is put right before it goes, by
+    /// [`Machine::direct`], when more is assigned in the same step.
+    fn send_assignment(&mut self, now: Now, index: usize, options: &Options) {
         let (Some((node, attempt)), Ok(spec)) = (self.holder(index), self.record.spec.driver_json()) else {
             return;
         };
         let revision = self.next_revision();
+        let cuts = self.parts[index].course.cuts;
+        let directive = self.present_spec().shard_directive(super::count(self.active()), cuts);
         let assignment = Assignment {
             attempt,
             kind: self.record.spec.kind().to_owned(),
             spec,
             shard: self.parts[index].shard.payload.clone(),
-            directive: String::new(),
+            directive: directive.clone(),
             revision,
             start_unix_ns: self.record.detail.start_unix_ns.unwrap_or(now.unix_ns),
             orphan_limit: options.data_orphan_limit,
         };
         let part = &mut self.parts[index];
         part.told = revision;
-        part.course.directive = String::new();
+        part.course.directive = directive;
         self.touch();
         self.tell(node, Order::Assign(Box::new(assignment)));
     }

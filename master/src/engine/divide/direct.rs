@@ -68,8 +68,7 @@ impl Machine {
                 self.recall_part(index, "its worker drains");
             }
         }
-        let mut staying: Vec<usize> =
-            self.active().filter(|i| !self.parts[*i].course.recalled).collect();
+        let mut staying: Vec<usize> = self.active().filter(|i| !self.parts[*i].course.recalled).collect();
         let most = usize::try_from(self.most_attempts()).unwrap_or(usize::MAX);
         if staying.len() <= most {
             return;

@@ -17,7 +17,7 @@
 //! | `outcome` | what attempts say: results, ends, refusals; losses |
 //!
 //! In: the workers, the shards, the tally, time. Out: shards, attempts, orders. Never: what a shard's payload means.
-//! Tests: `divide_test`, with workers that are values; `divide_fuzz` with random ones.
+//! Tests: `tests/divide`, `tests/divide_faults` with workers that are values; `tests/fuzz` with random lives.
 
 mod assign;
 mod direct;
@@ -63,6 +63,11 @@ impl Course {
         self.cuts = 0;
         self.cut_at = None;
         self.awaits_cut = false;
+    }
+
+    /// Whether its attempt was asked to hand it back.
+    pub(super) fn is_recalled(&self) -> bool {
+        self.recalled
     }
 
     /// Its worker has attached again: it may have missed what it was told.

@@ -38,12 +38,16 @@ impl Engine {
                 }
             }
             Err(error) => {
-                machine.note(now, true, "UNREADABLE_RESULTS", format!("{attempt} report {sequence}: {error}"));
+                machine.note(
+                    now,
+                    true,
+                    "UNREADABLE_RESULTS",
+                    format!("{attempt} report {sequence}: {error}"),
+                );
             }
         }
         machine.ask_flow();
-        let record =
-            CheckpointRecord { attempt: attempt.clone(), node: node.clone(), sequence, partial };
+        let record = CheckpointRecord { attempt: attempt.clone(), node: node.clone(), sequence, partial };
         self.commands.push(Command::store(Mutation::PutCheckpoint(record)));
         if found {
             self.reconcile(now, run);
@@ -62,6 +66,7 @@ impl Engine {
             machine.note(now, true, "SHARD_REFUSED", text);
         }
         self.reconcile(now, run);
+        self.finish_if_ended(now, run);
     }
 
     /// Attempts whose workers are gone or silent: their shards wait for others.
@@ -107,15 +112,9 @@ impl Engine {
                 machine.stop(now, epoch, RunState::Failed, &why, patience);
             }
             Outcome::Failed { transient: true } if stopping => {
-                machine.end_part(now, index, ShardState::Yielded, "failed", reason);
+                machine.hand_back(now, index, "failed", reason);
             }
             Outcome::Failed { transient: true } => machine.retry(now, epoch, index, reason, patience),
-            Outcome::Cancelled if stopping => {
-                machine.end_part(now, index, ShardState::Yielded, "cancelled", reason);
-            }
-            Outcome::Orphaned if stopping => {
-                machine.end_part(now, index, ShardState::Yielded, "orphaned", reason);
-            }
             Outcome::Cancelled => {
                 machine.hand_back(now, index, "cancelled", reason);
             }
@@ -128,8 +127,13 @@ impl Engine {
 }
 
 impl Machine {
-    /// Lets a shard wait for another worker, at once. Answers whether an attempt at it was out.
+    /// Lets a shard wait for another worker, at once; in a run that stops it is given up. Answers whether it
+    /// waits.
     fn hand_back(&mut self, now: Now, index: usize, outcome: &str, reason: &str) -> bool {
+        if self.record.detail.stopping.is_some() {
+            self.end_part(now, index, ShardState::Yielded, outcome, reason);
+            return false;
+        }
         self.parts[index].course.retry_at = now.boot;
         self.requeue(now, index, outcome, reason)
     }

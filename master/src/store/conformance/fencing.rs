@@ -41,6 +41,7 @@ pub(super) async fn old_master(store: Store) {
         Mutation::UpdateAttempt(AttemptRecord { version: 2, ..attempt("a.1/0#1") }),
         Mutation::AppendEvent(event("a.1", 1)),
         Mutation::AppendSeries(piece("a.1/0#1", 1, vec![1])),
+        Mutation::PutCheckpoint(checkpoint("a.1/0#1", 1, vec![1])),
         Mutation::DropSeries(run_id("a.1")),
         Mutation::RememberRequest(request("r")),
         Mutation::AppendNodeEvent(node_event(1)),
@@ -182,4 +183,39 @@ pub(super) async fn opened_at_once(store: Store, url: String) {
     assert_eq!(transaction.commit().await, Ok(()));
     let newer = Store::open(&url, Options::default()).await;
     assert!(matches!(&newer, Err(Error::Corrupt(why)) if why.contains("newer shanty")), "{newer:?}");
+}
+
+/// A store of the first schema, with a shard in it.
+pub(super) async fn older(store: Store, url: String) {
+    if url.contains(":memory:") {
+        return;
+    }
+    let authority = lead(&store, 1).await;
+    let mandate = Mandate::for_test(&authority);
+    let batch = [Mutation::InsertRun(Box::new(run("a.1"))), Mutation::InsertShard(shard("a.1/0"))];
+    assert_eq!(store.commit(&mandate, &batch).await, Ok(()));
+    let Ok(mut transaction) = Transaction::begin(&store, LONG).await else { unreachable!("a turn is free") };
+    for statement in [
+        "DROP TABLE checkpoint",
+        "ALTER TABLE shard DROP COLUMN name",
+        "ALTER TABLE shard DROP COLUMN payload",
+        "ALTER TABLE shard DROP COLUMN size",
+        "UPDATE schema_version SET version = 1",
+    ] {
+        let done = transaction.run("schema", statement, vec![]).await;
+        assert!(done.is_ok(), "{statement}: {done:?}");
+    }
+    assert_eq!(transaction.commit().await, Ok(()));
+    store.close().await;
+    let newer = match Store::open(&url, Options::default()).await {
+        Ok(newer) => newer,
+        Err(error) => unreachable!("{error}"),
+    };
+    let plain = ShardRecord { name: String::new(), payload: String::new(), size: 0, ..shard("a.1/0") };
+    assert_eq!(newer.shards(&run_id("a.1"), None, 9).await, Ok(vec![plain]));
+    let newest = checkpoint("a.1/0#1", 1, vec![1]);
+    let put = [Mutation::PutCheckpoint(newest.clone()), Mutation::InsertShard(shard("a.1/1"))];
+    assert_eq!(newer.commit(&mandate, &put).await, Ok(()));
+    assert_eq!(newer.checkpoints(&run_id("a.1")).await, Ok(vec![newest]));
+    newer.close().await;
 }

@@ -21,7 +21,7 @@ type Check = fn(Store, String) -> BoxFuture<'static, ()>;
 /// # Panics
 /// When one does not hold.
 pub async fn run(fresh: impl AsyncFn() -> String) {
-    let checks: [(&str, Check); 19] = [
+    let checks: [(&str, Check); 20] = [
         ("every record comes back as it was", |s, _| Box::pin(round_trip::every_record(s))),
         ("an active run is loaded whole", |s, _| Box::pin(round_trip::active(s))),
         ("lists go on where they were left", |s, _| Box::pin(round_trip::pages(s))),
@@ -40,6 +40,7 @@ pub async fn run(fresh: impl AsyncFn() -> String) {
         ("a silent master does not hold its successor", |s, url| Box::pin(fencing::silent(s, url))),
         ("only one incarnation gets an epoch", |s, _| Box::pin(fencing::one_of_many(s))),
         ("a store is opened by many at once", |s, url| Box::pin(fencing::opened_at_once(s, url))),
+        ("an older store is brought up to date", |s, url| Box::pin(fencing::older(s, url))),
         ("history goes when its time is over", |s, _| Box::pin(pruning::retention(s))),
     ];
     for (name, check) in checks {

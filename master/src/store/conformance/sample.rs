@@ -3,8 +3,8 @@
 use crate::election::Authority;
 use crate::placement::{Candidate, Decision};
 use crate::store::{
-    AttemptRecord, CheckpointRecord, EventBody, EventRecord, FenceOutcome, JobRecord, NodeEventRecord, NodeRecord,
-    RequestRecord, RunDetail, RunRecord, SeriesRecord, ShardRecord, Store,
+    AttemptRecord, CheckpointRecord, EventBody, EventRecord, FenceOutcome, JobRecord, NodeEventRecord,
+    NodeRecord, RequestRecord, RunDetail, RunRecord, SeriesRecord, ShardRecord, Store,
 };
 use shanty_model::epoch::Epoch;
 use shanty_model::id::{AttemptId, JobId, NodeId, RunId, ShardId};
@@ -105,7 +105,10 @@ pub(super) fn run(name: &str) -> RunRecord {
             lost_shards: vec![(u32::MAX, u64::MAX)],
             stopping: Some((RunState::Cancelled, ODD.to_owned())),
             stopped_at_ns: Some(u64::MAX),
-            change: Some(Change::DbSync(db_sync::Change { bytes_per_second: Some(u64::MAX), ..Default::default() })),
+            change: Some(Change::DbSync(db_sync::Change {
+                bytes_per_second: Some(u64::MAX),
+                ..Default::default()
+            })),
         },
         report: None,
         version: 1,

@@ -96,7 +96,7 @@ impl Control {
     pub async fn tables(&self, target: &mut dyn Connection) -> Result<Vec<TablePlan>, SyncError> {
         let sql = self.statements(target).select_tables();
         let rows = target.query(&sql).await.doing("reading the plans of the tables in the target")?;
-        rows.iter().map(|row| tables::parse(row)).collect()
+        rows.iter().map(tables::parse).collect()
     }
 
     /// The plan of one table.
@@ -106,8 +106,7 @@ impl Control {
     pub async fn table(&self, target: &mut dyn Connection, table: u32) -> Result<TablePlan, SyncError> {
         let sql = self.statements(target).select_table(table);
         let rows = target.query(&sql).await.doing("reading the plan of a table in the target")?;
-        rows.first()
-            .map_or_else(|| Err(missing(&self.run, &format!("table {table}"))), |row| tables::parse(row))
+        rows.first().map_or_else(|| Err(missing(&self.run, &format!("table {table}"))), tables::parse)
     }
 
     /// The statement that makes the row of a shard, for a transaction that does more.
@@ -123,7 +122,7 @@ impl Control {
     pub async fn shards(&self, target: &mut dyn Connection) -> Result<Vec<Known>, SyncError> {
         let sql = self.statements(target).select_shards();
         let rows = target.query(&sql).await.doing("reading the shards in the target")?;
-        rows.iter().map(|row| shard::parse_known(row)).collect()
+        rows.iter().map(shard::parse_known).collect()
     }
 
     /// The piece of a copy, as it stands.
@@ -157,6 +156,21 @@ impl Control {
     #[must_use]
     pub fn reject(&self, target: &dyn Connection, rejected: &Rejected<'_>) -> String {
         self.statements(target).insert_reject(rejected)
+    }
+
+    /// Keys of the rows that the copy of a table, or of one part of it, has put aside.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn rejected(
+        &self,
+        target: &mut dyn Connection,
+        table: u32,
+        part: Option<u32>,
+    ) -> Result<Vec<String>, SyncError> {
+        let sql = self.statements(target).select_rejected(table, part);
+        let rows = target.query(&sql).await.doing("reading which rows were put aside in the target")?;
+        Ok(rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
     }
 
     /// Removes the state of the run; watermarks and refused rows stay.

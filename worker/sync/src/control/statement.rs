@@ -166,6 +166,15 @@ impl Statements<'_> {
         )
     }
 
+    pub(super) fn select_rejected(&self, table: u32, part: Option<u32>) -> String {
+        let run = self.run();
+        let step = match part {
+            Some(part) => format!("= {}", self.text(&Step::Copy { table, part }.to_string())),
+            None => format!("LIKE {}", self.text(&format!("copy/{table}/%"))),
+        };
+        format!("SELECT row_key FROM shanty_sync_reject WHERE run = {run} AND step {step}")
+    }
+
     pub(super) fn delete_run(&self) -> [String; 2] {
         let run = self.run();
         [

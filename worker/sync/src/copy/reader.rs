@@ -93,11 +93,10 @@ impl Reader {
             let (read, bytes) = (count(page.rows() + page.refused.len()), page.bytes);
             pace.spend(clock::boottime(), read, bytes, &limits);
             self.left = self.left.saturating_sub(read);
-            if read > 0 {
-                average = (count(page.payload_bytes()) / read).max(1);
-                limit = (count(self.sizes.bytes) / average)
-                    .min(limit * GROWTH)
-                    .clamp(LEAST_ROWS, self.sizes.rows.max(LEAST_ROWS));
+            if let Some(width) = count(page.payload_bytes()).checked_div(read) {
+                average = width.max(1);
+                let fitting = count(self.sizes.bytes) / average;
+                limit = fitting.min(limit * GROWTH).clamp(LEAST_ROWS, self.sizes.rows.max(LEAST_ROWS));
             }
             let last = page.last;
             self.cursor = page.last_key.clone().or(self.cursor);
@@ -261,8 +260,8 @@ impl WholeSink<'_> {
         let Some(full) = self.maker.replace(next) else { return ControlFlow::Continue(()) };
         let page = full.finish(None);
         // The read is in the middle of its rows: this thread waits for the writer, others take its tasks over.
-        let sent = tokio::task::block_in_place(|| self.out.blocking_send(Read::Page(page)));
-        if sent.is_err() || self.stop.borrow().is_some() {
+        let is_sent = tokio::task::block_in_place(|| self.out.blocking_send(Read::Page(page)).is_ok());
+        if !is_sent || self.stop.borrow().is_some() {
             self.broken = true;
             return ControlFlow::Break(());
         }

@@ -76,6 +76,9 @@ pub struct Loaded {
     pub rows: u64,
 }
 
+/// What [`Connection::safe_upper`] answers: the value, none without rows; and why it is less certain than it could be.
+pub type SafeUpper = (Option<String>, Option<String>);
+
 /// One session with a database.
 ///
 /// Futures may be dropped only if the connection is dropped too.
@@ -150,7 +153,7 @@ pub trait Connection: Send {
         &'a mut self,
         table: &'a TableName,
         column: &'a Column,
-    ) -> BoxFuture<'a, Result<(Option<String>, Option<String>), DbError>>;
+    ) -> BoxFuture<'a, Result<SafeUpper, DbError>>;
 
     /// How far a replica is behind; none when this is no replica or nobody can tell.
     fn lag(&mut self) -> BoxFuture<'_, Result<Option<Duration>, DbError>>;

@@ -144,7 +144,22 @@ pub trait Dialect: Send + Sync + fmt::Debug {
     fn encoder(&self, columns: &[Column]) -> Box<dyn RowEncoder>;
 
     /// Text of a value for a hash, NULL for NULL, the same on both ends for equal values whatever the engines; none for
-    /// kinds whose text no SQL makes portable (JSON across engines, floats across engines).
+    /// kinds whose text no SQL makes portable (JSON across engines, floats across engines). Either end alone may say
+    /// none.
+    ///
+    /// | kinds of both ends | text |
+    /// |---|---|
+    /// | whole numbers, years, Bool | decimal digits; 1 and 0 |
+    /// | Decimal | with as many digits after the point as the smaller scale of both |
+    /// | Date, or Date and a moment | as a cell's; `YYYY-MM-DD` of the moment |
+    /// | DateTime, Timestamp | `YYYY-MM-DD HH:MM:SS.ffffff` in UTC: the fraction cut to the digits that both ends have, then filled up to six with zeros |
+    /// | Time, or a span and Interval | whole microseconds with a sign, cut likewise |
+    /// | bytes | small hex |
+    /// | Bit | a cell's text; without zeros in front between two widths |
+    /// | text, Enum, Set | itself; without blanks at the end when either end is Char |
+    /// | Uuid, also against text | small letters |
+    /// | anything else against text | a cell's text, as it was written into the target |
+    ///
     fn hash_text(&self, side: &Side<'_>) -> Option<String>;
 
     /// A hash of a row from its columns' [`Dialect::hash_text`]: an integer from 0 to 2⁶⁰−1, the same on all engines.

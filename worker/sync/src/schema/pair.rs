@@ -203,8 +203,10 @@ impl Ends<'_> {
             nan: self.to == Engine::Postgres,
             infinity: self.to != Engine::Mysql,
             exact,
-            // Of numbers that are whole there is no sign to lose.
-            signed_zero: self.to != Engine::Sqlite || !matches!(self.source, Kind::Float { .. }),
+            // SQLite and MariaDB make 0 of it; of numbers that are whole there is no sign to lose.
+            signed_zero: self.to == Engine::Postgres
+                || self.from == self.to
+                || !matches!(self.source, Kind::Float { .. }),
             whole: self.to == Engine::Sqlite && matches!(self.target, Kind::Decimal { .. }),
         };
         let finite = self.from == Engine::Mysql || (rule.nan && rule.infinity);

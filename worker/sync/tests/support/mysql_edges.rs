@@ -1,10 +1,10 @@
 //! Every type of MySQL and MariaDB with the values at its edges.
 
 /// A column's declaration and values: each as SQL, and the text in which it is read.
-pub struct Edges {
-    pub name: &'static str,
-    pub declared: &'static str,
-    pub values: Vec<(String, Option<Vec<u8>>)>,
+pub(crate) struct Edges {
+    pub(crate) name: &'static str,
+    pub(crate) declared: &'static str,
+    pub(crate) values: Vec<(String, Option<Vec<u8>>)>,
 }
 
 fn edges(name: &'static str, declared: &'static str, values: &[(&str, &[u8])]) -> Edges {
@@ -28,7 +28,7 @@ fn quoted(name: &'static str, declared: &'static str, values: &[&str]) -> Edges 
 }
 
 /// All of them.
-pub fn all() -> Vec<Edges> {
+pub(crate) fn all() -> Vec<Edges> {
     let ones = "1".repeat(64);
     let one = format!("{}1", "0".repeat(63));
     vec![

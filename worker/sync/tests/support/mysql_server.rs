@@ -18,10 +18,10 @@ const PASSWORD_IN_URL: &str = "s3cr%2Fet%40%3Ax";
 const START: Duration = Duration::from_secs(60);
 
 /// A server that lives as long as a test holds it.
-pub struct Server {
+pub(crate) struct Server {
     folder: tempfile::TempDir,
     client: PathBuf,
-    pub port: u16,
+    pub(crate) port: u16,
     made: AtomicU32,
     stop: Option<mpsc::Sender<()>>,
     keeper: Option<JoinHandle<()>>,
@@ -30,7 +30,7 @@ pub struct Server {
 static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
 
 /// The server that tests running at the same time share; none when there is no MariaDB here.
-pub fn shared() -> Option<Arc<Server>> {
+pub(crate) fn shared() -> Option<Arc<Server>> {
     let mut shared = SHARED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     if let Some(server) = shared.upgrade() {
         return Some(server);
@@ -42,7 +42,12 @@ pub fn shared() -> Option<Arc<Server>> {
 
 impl Server {
     /// Starts a server and waits until it answers.
-    pub fn start() -> Option<Server> {
+    pub(crate) fn start() -> Option<Server> {
+        Server::start_with(|_| Vec::new())
+    }
+
+    /// The same with options of its own, made in its folder.
+    pub(crate) fn start_with(options: impl Fn(&Path) -> Vec<String>) -> Option<Server> {
         let (program, install, client, setpriv) =
             (find("mariadbd")?, find("mariadb-install-db")?, find("mariadb")?, find("setpriv")?);
         let folder = tempfile::Builder::new().prefix("shanty-mysql-").tempdir().unwrap();
@@ -83,6 +88,7 @@ impl Server {
             "--innodb-buffer-pool-size=128M".to_owned(),
             "--innodb-flush-log-at-trx-commit=2".to_owned(),
         ]);
+        run.extend(options(folder.path()));
         let (stop, stopped) = mpsc::channel::<()>();
         // The death signal is bound to the thread that started the server, not to the process: one thread
         // keeps it.
@@ -95,7 +101,7 @@ impl Server {
                 .stderr(Stdio::null())
                 .spawn()
                 .unwrap();
-            drop(stopped.recv());
+            let _stopped = stopped.recv();
             child.kill().unwrap();
             child.wait().unwrap();
         });
@@ -114,14 +120,14 @@ impl Server {
     }
 
     /// URL of a new, empty database.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         let name = format!("d{}", self.made.fetch_add(1, Ordering::Relaxed));
         self.must(&format!("CREATE DATABASE {name} CHARACTER SET utf8mb4"));
         format!("mysql://shanty:{PASSWORD_IN_URL}@127.0.0.1:{}/{name}?ssl-mode=DISABLED", self.port)
     }
 
     /// Runs statements as root.
-    pub fn must(&self, statements: &str) {
+    pub(crate) fn must(&self, statements: &str) {
         let said = self.ask(statements);
         assert!(said.status.success(), "{statements}: {}", String::from_utf8_lossy(&said.stderr));
     }
@@ -130,6 +136,11 @@ impl Server {
         let socket = format!("--socket={}", self.folder.path().join("socket").display());
         let client = self.client.display().to_string();
         output(&[&client, "--no-defaults", &socket, "--user=root", "-e", statements].map(str::to_owned))
+    }
+
+    /// A file of its folder.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     fn log(&self) -> String {
@@ -157,7 +168,8 @@ fn user(name: &str) -> Option<(u32, u32)> {
     Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
-fn find(name: &str) -> Option<PathBuf> {
+/// A program on PATH; says that the test is skipped when there is none.
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path)
         .chain([PathBuf::from("/usr/sbin")])
@@ -175,6 +187,7 @@ fn find(name: &str) -> Option<PathBuf> {
     found
 }
 
-fn output(command: &[String]) -> Output {
+/// Runs a command to its end.
+pub(crate) fn output(command: &[String]) -> Output {
     Command::new(&command[0]).args(&command[1..]).current_dir("/").stdin(Stdio::null()).output().unwrap()
 }

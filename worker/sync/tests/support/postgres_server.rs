@@ -15,15 +15,15 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 const START: Duration = Duration::from_secs(60);
-pub const USER: &str = "shanty";
+pub(crate) const USER: &str = "shanty";
 /// With characters that a URL has to escape.
 const PASSWORD: &str = "s3cr/et@:x";
-pub const PASSWORD_IN_URL: &str = "s3cr%2Fet%40%3Ax";
+pub(crate) const PASSWORD_IN_URL: &str = "s3cr%2Fet%40%3Ax";
 
 static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
 
 /// A server; it ends when the last test that holds it ends.
-pub struct Server {
+pub(crate) struct Server {
     programs: PathBuf,
     folder: tempfile::TempDir,
     port: u16,
@@ -35,7 +35,7 @@ pub struct Server {
 
 impl Server {
     /// The server that other tests use at this moment, or a new one.
-    pub fn shared() -> Option<Arc<Server>> {
+    pub(crate) fn shared() -> Option<Arc<Server>> {
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(server) = shared.upgrade() {
             return Some(server);
@@ -101,12 +101,12 @@ impl Server {
     }
 
     /// URL of a new, empty database.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         self.url_of(&self.database(""))
     }
 
     /// Name of a new, empty database made with these options.
-    pub fn database(&self, options: &str) -> String {
+    pub(crate) fn database(&self, options: &str) -> String {
         let name = format!("d{}", self.made.fetch_add(1, Ordering::Relaxed));
         let said = self.ask(&format!("CREATE DATABASE {name} {options}"));
         assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
@@ -114,12 +114,12 @@ impl Server {
     }
 
     /// URL of a database.
-    pub fn url_of(&self, database: &str) -> String {
+    pub(crate) fn url_of(&self, database: &str) -> String {
         self.url_as(USER, PASSWORD_IN_URL, database)
     }
 
     /// URL of a database for a user and a password as a URL writes it.
-    pub fn url_as(&self, user: &str, password: &str, database: &str) -> String {
+    pub(crate) fn url_as(&self, user: &str, password: &str, database: &str) -> String {
         format!("postgres://{user}:{password}@127.0.0.1:{}/{database}", self.port)
     }
 
@@ -147,7 +147,7 @@ impl Drop for Server {
 fn keep(mut command: Command, stopped: &Receiver<()>) {
     let mut child: Child = command.spawn().unwrap();
     // An error means that the other end is dropped: that is the sign.
-    drop(stopped.recv());
+    let _dropped = stopped.recv();
     drop(child.kill());
     drop(child.wait());
 }

@@ -94,7 +94,6 @@ fn portable() -> Vec<Column> {
 fn mysql() -> Vec<Column> {
     let labels = || ["a", "b c", "ü'\"", "x"].map(str::to_owned).to_vec();
     vec![
-        ("nze", Kind::Float { bits: 64 }, texts(&["-0"])),
         ("tin", int(8, false), texts(&["-128", "127", "0", "2"])),
         ("utn", int(8, true), texts(&["255", "0"])),
         ("sml", int(16, false), texts(&["-32768", "32767"])),
@@ -118,11 +117,7 @@ fn mysql() -> Vec<Column> {
             Kind::Decimal { size: Some((10, 2)), unsigned: false },
             texts(&["99999999.99", "-0.10", "0.00"]),
         ),
-        (
-            "flt",
-            Kind::Float { bits: 32 },
-            texts(&["8388608", "16777216", "1e-45", "3.4028235e38", "0.1", "-0"]),
-        ),
+        ("flt", Kind::Float { bits: 32 }, texts(&["8388608", "16777216", "1e-45", "3.4028235e38", "0.1"])),
         ("tst", Kind::Timestamp { digits: 6 }, texts(&["1970-01-01 00:00:01", "2038-01-19 03:14:07.999999"])),
         (
             "tim",

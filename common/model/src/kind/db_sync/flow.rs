@@ -23,9 +23,7 @@ pub fn next(spec: &Spec, tally: &Tally, shards: &[(Step, ShardState)]) -> Vec<Fo
     let mut all_over = done(Step::Plan);
     for facts in tally.tables() {
         let table = facts.table;
-        let copies = || {
-            states.range(Step::Copy { table, part: 0 }..=Step::Copy { table, part: u32::MAX })
-        };
+        let copies = || states.range(Step::Copy { table, part: 0 }..=Step::Copy { table, part: u32::MAX });
         let copied = facts.planned && copies().all(|(_, state)| *state == ShardState::Done);
         if !copied {
             all_over = false;

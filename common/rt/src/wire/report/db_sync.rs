@@ -206,10 +206,14 @@ mod tests {
     #[test]
     fn progress_shows_zeros_and_leaves_out_what_is_unknown() {
         let table = TableProgress { source: "t".into(), rows: 1, shards: 2, ..TableProgress::default() };
-        let progress = progress(&Progress { tables: vec![table], phase: "copying".into(), ..Progress::default() });
+        let progress =
+            progress(&Progress { tables: vec![table], phase: "copying".into(), ..Progress::default() });
         assert_eq!((progress.rows, progress.rows_estimated, progress.workers), (Some(0), None, Some(0)));
         assert_eq!(progress.phase, "copying");
         let table = &progress.tables[0];
-        assert_eq!((table.rows, table.shards, table.done, table.rows_estimated), (Some(1), Some(2), Some(0), None));
+        assert_eq!(
+            (table.rows, table.shards, table.done, table.rows_estimated),
+            (Some(1), Some(2), Some(0), None)
+        );
     }
 }

@@ -329,7 +329,8 @@ mod tests {
 
     #[test]
     fn an_absent_field_of_a_change_stays_absent() {
-        let change = |bytes| pb::DbSyncChange { rows_per_second: Some(0), bytes_per_second: bytes, workers: None };
+        let change =
+            |bytes| pb::DbSyncChange { rows_per_second: Some(0), bytes_per_second: bytes, workers: None };
         let expected = Change { rows_per_second: Some(0), bytes_per_second: None, workers: None };
         assert_eq!(decode_change(change(None)), Ok(expected));
         assert_eq!(decode_change(change(Some(-1))).unwrap_err()[0].field, "bytes_per_second");

@@ -219,7 +219,7 @@ async fn indexes(session: &mut Session, place: &str, table: &mut Table) -> Resul
             descending: row.text(4) == "D",
             name: column.clone().unwrap_or_default(),
         };
-        if !found.last().is_some_and(|(last, _)| last.name == name) {
+        if found.last().is_none_or(|(last, _)| last.name != name) {
             found.push((Index { name, columns: Vec::new(), unique }, None));
         }
         let Some((index, odd)) = found.last_mut() else { continue };

@@ -63,8 +63,13 @@ pub(super) fn create_table(table: &Table) -> Result<String, String> {
 
 /// The column's own native type when it is one of this engine that means the same kind.
 fn declared(column: &Column) -> Result<String, String> {
-    let is_ours = kind(&column.native) == column.kind && !matches!(column.kind, Kind::Other { .. });
-    if is_ours { Ok(column.native.clone()) } else { column_type(&column.kind) }
+    let native = column.native.as_str();
+    let after = native.rsplit_once(')').map_or(native, |(_, after)| after);
+    let mut words = after.split_whitespace().skip(usize::from(after.len() == native.len()));
+    // `timestamp(3) with time zone` begins like one of this engine's.
+    let is_plain = words.all(|word| matches!(word, "unsigned" | "zerofill"));
+    let is_ours = is_plain && kind(native) == column.kind && !matches!(column.kind, Kind::Other { .. });
+    if is_ours { Ok(native.to_owned()) } else { column_type(&column.kind) }
 }
 
 /// AUTO_INCREMENT has to be the first column of a key.

@@ -103,8 +103,7 @@ impl Dialect for MysqlDialect {
     }
 
     fn row_hash(&self, texts: &[String], same_engine: bool) -> String {
-        let _ = same_engine;
-        hash::row_hash(texts)
+        hash::row_hash(texts, same_engine)
     }
 
     fn control_types(&self) -> ControlTypes {

@@ -4,7 +4,8 @@
 //! Tests: below; against a server in `worker/sync/tests/mysql.rs`.
 
 use crate::db::{Class, DbError};
-use mysql_async::{DriverError, Error};
+use mysql_async::{DriverError, Error, IoError};
+use std::io;
 
 /// The seam's error for a driver's one.
 pub(super) fn db_error(error: Error) -> DbError {
@@ -14,6 +15,12 @@ pub(super) fn db_error(error: Error) -> DbError {
             code: error.code.to_string(),
             message: error.message,
         },
+        Error::Io(IoError::Tls(error)) => refused_certificate(&error),
+        Error::Io(IoError::Io(error))
+            if error.kind() == io::ErrorKind::InvalidData && error.to_string().contains("certificate") =>
+        {
+            refused_certificate(&error)
+        }
         Error::Io(error) => DbError::new(Class::Lost, format!("the connection is gone: {error}")),
         Error::Driver(error) => {
             let class = match &error {
@@ -30,6 +37,10 @@ pub(super) fn db_error(error: Error) -> DbError {
         Error::Url(_) => DbError::new(Class::Other, "the url cannot be read"),
         Error::Other(error) => DbError::new(Class::Other, error.to_string()),
     }
+}
+
+fn refused_certificate(error: &dyn std::error::Error) -> DbError {
+    DbError::new(Class::Denied, format!("TLS: {error}; look at ssl-mode and ssl-ca of its url"))
 }
 
 /// The class of a server's error by its number, else by its SQLSTATE.

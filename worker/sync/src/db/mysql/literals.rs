@@ -57,7 +57,9 @@ fn compared(kind: &Kind) -> Compared {
 pub(super) fn literal(column: &Column, value: &str) -> String {
     match compared(&column.kind) {
         Compared::Number if is_number(value) => value.to_owned(),
-        Compared::Hex if value.len() % 2 == 0 && value.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+        Compared::Hex
+            if value.len().is_multiple_of(2) && value.bytes().all(|byte| byte.is_ascii_hexdigit()) =>
+        {
             format!("X'{value}'")
         }
         _ => text(value),

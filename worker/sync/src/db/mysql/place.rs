@@ -23,7 +23,8 @@ pub(super) enum Tls {
     Preferred,
     /// TLS, unchecked.
     Required,
-    /// TLS with a certificate that a known authority signed.
+    /// TLS with a certificate that a known authority signed. The driver's way to leave out the host's name knows
+    /// an older TLS library's words only, so that the name is checked too.
     VerifyCa,
     /// The same, for the host's name.
     VerifyIdentity,

@@ -3,7 +3,7 @@
 //! In: names. Out: [`Table`] with kinds, keys, indexes, sizes and what stands in the way of a copy.
 //! Never: a scan of the table. Tests: against a server in `worker/sync/tests/postgres.rs`.
 
-use super::dialect::{Postgres, text};
+use super::dialect::{UTF8, text};
 use super::session::Session;
 use super::types::{self, Native};
 use crate::db::{DbError, Dialect as _, TextRow};
@@ -36,7 +36,7 @@ pub(super) async fn tables(session: &mut Session, schema: Option<&str>) -> Resul
 
 /// See [`Connection::describe`](crate::db::Connection::describe).
 pub(super) async fn describe(session: &mut Session, name: &TableName) -> Result<Option<Table>, DbError> {
-    let quoted = text(&Postgres.table(name));
+    let quoted = text(&UTF8.table(name));
     let rows = session
         .ask(&format!(
             "SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.reltuples::bigint, \
@@ -117,7 +117,7 @@ async fn columns(session: &mut Session, oid: &str) -> Result<Vec<Column>, DbErro
              WHERE a.attrelid = {oid} AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"
         ))
         .await?;
-    Ok(rows.iter().map(|row| column(row)).collect())
+    Ok(rows.iter().map(column).collect())
 }
 
 fn column(row: &TextRow) -> Column {

@@ -10,7 +10,15 @@ use std::fmt::Write as _;
 
 /// PostgreSQL's SQL.
 #[derive(Debug)]
-pub(super) struct Postgres;
+pub(super) struct Postgres {
+    /// Whether the database keeps its texts in UTF-8. Their bytes are what is hashed.
+    utf8: bool,
+}
+
+/// For databases in UTF-8.
+pub(super) static UTF8: Postgres = Postgres { utf8: true };
+/// For databases in another encoding.
+pub(super) static OTHER: Postgres = Postgres { utf8: false };
 
 /// A quoted identifier.
 pub(super) fn ident(name: &str) -> String {
@@ -136,7 +144,7 @@ impl Dialect for Postgres {
     }
 
     fn row_hash(&self, texts: &[String], same_engine: bool) -> String {
-        hash::row(texts, same_engine)
+        hash::row(texts, same_engine, self.utf8)
     }
 
     fn control_types(&self) -> ControlTypes {
@@ -194,11 +202,11 @@ mod tests {
 
     #[test]
     fn names_and_texts_are_quoted() {
-        assert_eq!(Postgres.ident("a\"b"), "\"a\"\"b\"");
-        assert_eq!(Postgres.text("it's"), "'it''s'");
-        assert_eq!(Postgres.text("\\'"), "E'\\\\'''");
+        assert_eq!(UTF8.ident("a\"b"), "\"a\"\"b\"");
+        assert_eq!(UTF8.text("it's"), "'it''s'");
+        assert_eq!(UTF8.text("\\'"), "E'\\\\'''");
         let name = TableName { schema: Some("S".to_owned()), name: "t".to_owned() };
-        assert_eq!(Postgres.table(&name), "\"S\".\"t\"");
+        assert_eq!(UTF8.table(&name), "\"S\".\"t\"");
     }
 
     #[test]
@@ -216,17 +224,17 @@ mod tests {
                 "'2024-01-01 00:00:00'::timestamp with time zone",
             ),
         ] {
-            assert_eq!(Postgres.literal(&column("c", native, kind), value), expected);
+            assert_eq!(UTF8.literal(&column("c", native, kind), value), expected);
         }
     }
 
     #[test]
     fn keys_are_compared_as_rows() {
         let one = [("\"a\"".to_owned(), "1".to_owned())];
-        assert_eq!(Postgres.compare(&one, Comparison::From), "\"a\" >= 1");
+        assert_eq!(UTF8.compare(&one, Comparison::From), "\"a\" >= 1");
         let two = [("\"a\"".to_owned(), "1".to_owned()), ("\"b\"".to_owned(), "2".to_owned())];
-        assert_eq!(Postgres.compare(&two, Comparison::After), "(\"a\", \"b\") > (1, 2)");
-        assert_eq!(Postgres.compare(&two, Comparison::Equal), "(\"a\", \"b\") = (1, 2)");
+        assert_eq!(UTF8.compare(&two, Comparison::After), "(\"a\", \"b\") > (1, 2)");
+        assert_eq!(UTF8.compare(&two, Comparison::Equal), "(\"a\", \"b\") = (1, 2)");
     }
 
     #[test]
@@ -245,27 +253,27 @@ mod tests {
             keyset: true,
         };
         assert_eq!(
-            Postgres.select(&parts),
+            UTF8.select(&parts),
             "SELECT \"a\" AS shanty_0 FROM \"t\" WHERE x AND y ORDER BY \"a\" DESC LIMIT 5 OFFSET 7"
         );
         parts = SelectParts { filters: &[], order: &[], limit: None, offset: 0, ..parts };
-        assert_eq!(Postgres.select(&parts), "SELECT \"a\" AS shanty_0 FROM \"t\"");
+        assert_eq!(UTF8.select(&parts), "SELECT \"a\" AS shanty_0 FROM \"t\"");
     }
 
     #[test]
     fn a_key_that_is_shown_is_not_what_order_by_means() {
         let id = column("id", "integer", Kind::Int { bits: 32, unsigned: false });
-        assert_eq!(Postgres.key_select(&id), "(\"id\"::text || '')");
+        assert_eq!(UTF8.key_select(&id), "(\"id\"::text || '')");
         let bytes = column("y", "bytea", Kind::Bytes { limit: None });
-        assert_eq!(Postgres.key_select(&bytes), "(encode(\"y\", 'hex') || '')");
+        assert_eq!(UTF8.key_select(&bytes), "(encode(\"y\", 'hex') || '')");
     }
 
     #[test]
     fn a_session_is_ended_by_its_number_and_start() {
-        let sql = Postgres.kill("12.1700000000000000").unwrap();
+        let sql = UTF8.kill("12.1700000000000000").unwrap();
         assert!(sql.contains("pid = 12 ") && sql.contains("= 1700000000000000"), "{sql}");
-        assert_eq!(Postgres.kill("12"), None);
-        assert_eq!(Postgres.kill("1 OR 1=1.2"), None);
+        assert_eq!(UTF8.kill("12"), None);
+        assert_eq!(UTF8.kill("1 OR 1=1.2"), None);
     }
 
     #[test]
@@ -277,7 +285,7 @@ mod tests {
         let moods = column("i", "mood[]", Kind::Other { native: "mood[]".to_owned(), bytes: false });
         let citext = column("c", "citext", Kind::Text { limit: None });
         let price = column("p", "numeric", Kind::Decimal { size: None, unsigned: false });
-        let same = |columns: &[Column], key: &[usize]| Postgres.raw_compatible(columns, columns, key);
+        let same = |columns: &[Column], key: &[usize]| UTF8.raw_compatible(columns, columns, key);
         assert!(same(&[id.clone(), name.clone(), ints], &[0, 1]));
         assert!(!same(&[id.clone(), money], &[0]));
         assert!(!same(&[id.clone(), moods], &[0]));
@@ -285,6 +293,6 @@ mod tests {
         assert!(same(&[id.clone(), price.clone()], &[0]));
         assert!(!same(&[id.clone(), price], &[2]));
         let wide = column("name", "character varying(9)", Kind::Text { limit: Some(9) });
-        assert!(!Postgres.raw_compatible(&[id.clone(), name], &[id, wide], &[0]));
+        assert!(!UTF8.raw_compatible(&[id.clone(), name], &[id, wide], &[0]));
     }
 }

@@ -3,7 +3,7 @@
 //! In: names, conditions. Out: numbers and words. Never: a scan of a table, but for the largest value of a column
 //! that is no time. Tests: against a server in `worker/sync/tests/postgres.rs`.
 
-use super::dialect::{Postgres, ident, text};
+use super::dialect::{UTF8, ident, text};
 use super::session::{READER, Session};
 use crate::db::{DbError, Dialect as _};
 use crate::schema::{Column, Kind, TableName};
@@ -15,7 +15,7 @@ pub(super) async fn estimate(
     table: &TableName,
     filter: &str,
 ) -> Result<Option<u64>, DbError> {
-    let sql = format!("EXPLAIN (FORMAT JSON) SELECT 1 FROM {} WHERE {filter}", Postgres.table(table));
+    let sql = format!("EXPLAIN (FORMAT JSON) SELECT 1 FROM {} WHERE {filter}", UTF8.table(table));
     let plan = session.ask_one(&sql).await?.unwrap_or_default();
     let plan: serde_json::Value = serde_json::from_str(&plan).unwrap_or_default();
     Ok(plan.pointer("/0/Plan/Plan Rows").and_then(serde_json::Value::as_u64))
@@ -41,7 +41,7 @@ pub(super) async fn histogram(
              AND n.nspname = s.schemaname WHERE c.oid = to_regclass({}) AND s.attname = {} \
              ORDER BY s.inherited DESC LIMIT 1) h \
              CROSS JOIN LATERAL unnest(h.bounds) WITH ORDINALITY AS b (bound, place) ORDER BY b.place",
-            text(&Postgres.table(table)),
+            text(&UTF8.table(table)),
             text(&column.name)
         ))
         .await?;
@@ -70,7 +70,7 @@ pub(super) async fn missing_privileges(
     table: &TableName,
     write: bool,
 ) -> Result<Vec<String>, DbError> {
-    let name = Postgres.table(table);
+    let name = UTF8.table(table);
     let quoted = text(&name);
     // to_regclass refuses to look into a schema that may not be used; without a schema it passes such by.
     let found = match &table.schema {
@@ -160,7 +160,7 @@ pub(super) async fn safe_upper(
         Kind::Date => ("floor(e.least / 86400) * 86400".to_owned(), "86400".to_owned()),
         _ => {
             let name = ident(&column.name);
-            let sql = format!("SELECT max({name})::text FROM {}", Postgres.table(table));
+            let sql = format!("SELECT max({name})::text FROM {}", UTF8.table(table));
             let words = format!(
                 "{} is no time: a transaction that was given a smaller value may still be open",
                 column.name

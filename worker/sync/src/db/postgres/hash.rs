@@ -9,8 +9,8 @@
 //! | whole numbers, years, Bool | decimal digits, 1 and 0 |
 //! | Decimal | rounded to the smaller scale of both, with that many digits |
 //! | Date | `YYYY-MM-DD` |
-//! | DateTime, Timestamp | `YYYY-MM-DD HH:MM:SS.ffffff` in UTC, cut to the smaller precision |
-//! | Time, a span as Interval | whole microseconds with sign |
+//! | DateTime, Timestamp | `YYYY-MM-DD HH:MM:SS.ffffff` in UTC, cut to the smaller precision, filled up with zeros |
+//! | Time, a span as Interval | whole microseconds with sign, cut likewise |
 //! | bytes | small hex |
 //! | Bit | the value in small hex without leading zeros, to 64 bits; else its digits |
 //! | text, Enum, Set | itself; without trailing blanks when either end is Char |
@@ -48,7 +48,8 @@ pub(super) fn text(side: &Side<'_>) -> Option<String> {
             Some(moment(&format!("({name} AT TIME ZONE 'UTC')"), *digits, other))
         }
         (Kind::Time { .. } | Kind::Interval, Kind::Time { .. } | Kind::Interval) => {
-            Some(format!("round(extract(epoch FROM {name}) * 1000000)::bigint::text"))
+            let digits = clock_digits(&column.kind).min(clock_digits(side.other));
+            Some(format!("(trunc(extract(epoch FROM {name})::numeric, {digits}) * 1000000)::bigint::text"))
         }
         (Kind::Bit { width: 1..=64, varying: false }, Kind::Bit { varying: false, .. }) => {
             Some(format!("to_hex(lpad({name}::text, 64, '0')::bit(64)::bigint)"))
@@ -63,6 +64,8 @@ fn cell(column: &Column, name: &str) -> String {
         Kind::Bool => format!("{name}::integer::text"),
         Kind::Bytes { .. } | Kind::Binary { .. } => format!("encode({name}, 'hex')"),
         Kind::Timestamp { .. } => format!("({name} AT TIME ZONE 'UTC')::text"),
+        // The cast shows the length of a whole address, which the type's own form leaves out.
+        Kind::Other { ref native, .. } if native == "inet" => format!("textin(inet_out({name}))"),
         _ => format!("{name}::text"),
     }
 }
@@ -88,28 +91,36 @@ fn moment(expr: &str, digits: u8, other: &Kind) -> String {
         Kind::Date => return format!("{expr}::date::text"),
         _ => 6,
     };
-    let length = match digits.min(there) {
-        0 => 19,
-        digits => 20 + usize::from(digits),
-    };
+    let length = 20 + digits.min(there);
     format!(
         "CASE WHEN {expr} BETWEEN '0001-01-01' AND '9999-12-31 23:59:59.999999' \
-         THEN left(to_char({expr}, 'YYYY-MM-DD HH24:MI:SS.US'), {length}) ELSE {expr}::text END"
+         THEN rpad(left(to_char({expr}, 'YYYY-MM-DD HH24:MI:SS.US'), {length}), 26, '0') ELSE {expr}::text END"
     )
 }
 
-/// See [`Dialect::row_hash`](crate::db::Dialect::row_hash).
-pub(super) fn row(texts: &[String], same_engine: bool) -> String {
+/// Digits of a second's fraction.
+fn clock_digits(kind: &Kind) -> u8 {
+    match kind {
+        Kind::Time { digits, .. } => *digits,
+        _ => 6,
+    }
+}
+
+/// See [`Dialect::row_hash`](crate::db::Dialect::row_hash). The hash of equal engines is made of the bytes as the
+/// server keeps them: both databases must have the same encoding.
+pub(super) fn row(texts: &[String], same_engine: bool, is_utf8: bool) -> String {
     if texts.is_empty() {
         return "0::bigint".to_owned();
     }
-    let parts: Vec<String> =
-        texts.iter().map(|text| format!("coalesce(octet_length({text}) || ':' || ({text}), 'N')")).collect();
-    let whole = parts.join(" || ");
+    let bytes = |text: &str| {
+        if is_utf8 || same_engine { text.to_owned() } else { format!("convert_to({text}, 'UTF8')") }
+    };
+    let part = |text: &String| format!("coalesce(octet_length({}) || ':' || ({text}), 'N')", bytes(text));
+    let whole = texts.iter().map(part).collect::<Vec<_>>().join(" || ");
     if same_engine {
         // Texts of different collations have none together, and this function asks for one.
         format!("(hashtextextended(({whole}) COLLATE \"C\", 0) & 1152921504606846975)")
     } else {
-        format!("('x0' || left(md5({whole}), 15))::bit(64)::bigint")
+        format!("('x0' || left(md5({}), 15))::bit(64)::bigint", bytes(&whole))
     }
 }

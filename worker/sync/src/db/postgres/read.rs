@@ -413,7 +413,7 @@ mod tests {
         let special = prop_oneof![Just(b'\\'), Just(b'\t'), Just(b'\n'), Just(b'N'), Just(b'.'), any::<u8>()];
         proptest::option::of(prop_oneof![
             proptest::collection::vec(special, 0..24),
-            proptest::collection::vec(b'a'..b'z', 0..40)
+            proptest::collection::vec(b'a'..=b'z', 0..40)
         ])
     }
 

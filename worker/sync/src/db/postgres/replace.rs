@@ -7,7 +7,7 @@
 //! another row of the load gives up, it is undone, and the rows with these keys are taken out and put
 //! back. Columns that the load does not have keep their values both ways.
 
-use super::dialect::{Postgres, ident, idents, text};
+use super::dialect::{UTF8, ident, idents, text};
 use super::session::Session;
 use super::write;
 use crate::db::{Class, DbError, Dialect as _, Load, Rows};
@@ -26,7 +26,7 @@ pub(super) async fn replace(
     rows: Rows<'_>,
     count: u64,
 ) -> Result<(), DbError> {
-    let table = Postgres.table(&load.table);
+    let table = UTF8.table(&load.table);
     let columns = idents(load.columns.iter().map(|column| column.name.as_str()));
     session
         .run(&format!(
@@ -51,7 +51,7 @@ pub(super) async fn replace(
         Ok(touched) if newer.is_some() || others.is_empty() || touched == count => {}
         Ok(touched) => return Err(kept_out(touched, count, &table)),
         Err(error) if error.code == UNIQUE => {
-            session.resume("ROLLBACK TO SAVEPOINT shanty_replace").await?;
+            session.run("ROLLBACK TO SAVEPOINT shanty_replace").await?;
             take_out_and_put_back(session, &table, load, key, newer, count).await?;
         }
         Err(error) => return Err(error),

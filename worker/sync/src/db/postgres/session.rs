@@ -9,7 +9,7 @@
 //! replaced by another before its next use; inside one everything but a rollback is refused until then, as the
 //! server would.
 
-use super::dialect::Postgres;
+use super::dialect::{OTHER, UTF8};
 use super::{catalog, error, facts, read, write};
 use crate::db::{
     Class, Connection, DbError, Dialect, Endpoint, Load, Loaded, RowSink, Rows, Select, TextRow,
@@ -68,7 +68,12 @@ struct Facts {
     server: String,
     /// What a durable commit sets `synchronous_commit` to: what the server is set to, if that is durable.
     durable: &'static str,
+    /// Whether the database keeps its texts in UTF-8.
+    is_utf8: bool,
 }
+
+/// The oldest server whose catalog is understood: 12, as the server counts.
+const OLDEST: i32 = 120_000;
 
 async fn connect(options: &PgConnectOptions, read_only: bool) -> Result<(PgConnection, Facts), DbError> {
     let prepared = async {
@@ -78,19 +83,32 @@ async fn connect(options: &PgConnectOptions, read_only: bool) -> Result<(PgConne
         let rows = ask(
             &mut driver,
             "SELECT pid || '.' || round(extract(epoch FROM backend_start) * 1000000)::bigint, \
-             current_setting('server_version'), current_setting('synchronous_commit') \
+             current_setting('server_version'), current_setting('synchronous_commit'), \
+             current_setting('server_encoding'), current_setting('server_version_num') \
              FROM pg_stat_activity WHERE pid = pg_backend_pid()",
         )
         .await?;
-        let mut row = rows.into_iter().next().unwrap_or_default().into_iter();
-        let backend = row.next().flatten();
-        let server = format!("PostgreSQL {}", row.next().flatten().unwrap_or_default());
-        let durable = match row.next().flatten().as_deref() {
-            Some("remote_apply") => "remote_apply",
-            Some("remote_write") => "remote_write",
+        let row = rows.into_iter().next().unwrap_or_default();
+        let at = |index: usize| row.get(index).and_then(Option::as_deref).unwrap_or_default();
+        let (version, encoding) = (at(1), at(3));
+        if at(4).parse::<i32>().is_ok_and(|number| number < OLDEST) {
+            let message = format!("PostgreSQL {version} is too old; version 12 or a later one is needed");
+            return Err(DbError::new(Class::Other, message));
+        }
+        let is_utf8 = encoding == "UTF8";
+        let server = if is_utf8 {
+            format!("PostgreSQL {version}")
+        } else {
+            format!("PostgreSQL {version}, {encoding}")
+        };
+        let durable = match at(2) {
+            "remote_apply" => "remote_apply",
+            "remote_write" => "remote_write",
+            "local" => "local",
             _ => "on",
         };
-        Ok((driver, Facts { backend, server, durable }))
+        let backend = row.first().cloned().flatten();
+        Ok((driver, Facts { backend, server, durable, is_utf8 }))
     };
     match tokio::time::timeout(CONNECT, Box::pin(prepared)).await {
         Ok(result) => result,
@@ -214,19 +232,14 @@ impl Session {
         Ok(rows.into_iter().next().and_then(|row| row.into_iter().next()).flatten())
     }
 
-    /// One statement; the rows that it touched.
+    /// One statement; the rows that it touched. After a rollback to a savepoint a transaction that failed goes on.
     pub(super) async fn run(&mut self, sql: &str) -> Result<u64, DbError> {
         let result = run(self.driver().await?, sql).await;
-        self.noted(result)
-    }
-
-    /// Rolls back to a savepoint: the transaction goes on.
-    pub(super) async fn resume(&mut self, sql: &str) -> Result<(), DbError> {
-        self.run(sql).await?;
-        if self.state == State::Failed {
+        let goes_on = sql.get(..11).is_some_and(|head| head.eq_ignore_ascii_case("ROLLBACK TO"));
+        if goes_on && result.is_ok() && self.state == State::Failed {
             self.state = State::Open;
         }
-        Ok(())
+        self.noted(result)
     }
 
     async fn begin(&mut self) -> Result<(), DbError> {
@@ -285,7 +298,7 @@ async fn goodbye(driver: PgConnection) {
 
 impl Connection for Session {
     fn dialect(&self) -> &'static dyn Dialect {
-        &Postgres
+        if self.facts.is_utf8 { &UTF8 } else { &OTHER }
     }
 
     fn backend(&self) -> Option<String> {

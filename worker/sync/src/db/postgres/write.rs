@@ -4,7 +4,7 @@
 //! Never: a transaction of its own; a value changed on the way.
 //! Tests: below, in `read`; against a server in `worker/sync/tests/postgres.rs`.
 
-use super::dialect::{Postgres, idents};
+use super::dialect::{UTF8, idents};
 use super::session::Session;
 use super::{error, raw, replace};
 use crate::db::{Class, DbError, Dialect as _, Load, Loaded, OnDuplicate, RowEncoder, Rows};
@@ -24,7 +24,7 @@ pub(super) async fn load(
         return Err(DbError::new(Class::Other, "a load needs a transaction; begin one first"));
     }
     let result = match &load.on_duplicate {
-        OnDuplicate::Fail => copy(session, &Postgres.table(&load.table), load, rows, count).await,
+        OnDuplicate::Fail => copy(session, &UTF8.table(&load.table), load, rows, count).await,
         OnDuplicate::Replace { key, newer } => {
             replace::replace(session, load, key, newer.as_deref(), rows, count).await
         }

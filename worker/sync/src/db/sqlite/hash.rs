@@ -26,7 +26,6 @@ pub(super) fn text(side: &Side<'_>) -> Option<String> {
         // Numbers are floating point here; JSON and what has no type look different at each end.
         (Kind::Float { .. } | Kind::Decimal { .. } | Kind::Json { .. } | Kind::Any, _)
         | (_, Kind::Float { .. } | Kind::Json { .. } | Kind::Any) => None,
-        (Kind::Date, _) => Some(format!("substr({name}, 1, 10)")),
         (Kind::DateTime { .. } | Kind::Timestamp { .. }, Kind::Date) => {
             Some(format!("substr({name}, 1, 10)"))
         }

@@ -12,7 +12,7 @@ pub const INT_OUT_OF_RANGE: &str = "INT_OUT_OF_RANGE";
 pub const DECIMAL_ROUNDED: &str = "DECIMAL_ROUNDED";
 /// More digits before the point than the target has, or a sign it does not have; nearest: the end of the range.
 pub const DECIMAL_OVERFLOW: &str = "DECIMAL_OVERFLOW";
-/// A number that the target's floating point does not hold to the last digit, or the sign of a zero in SQLite;
+/// A number that the target's floating point does not hold to the last digit, or the sign of a zero outside PostgreSQL;
 /// nearest: the closest one.
 pub const FLOAT_ROUNDED: &str = "FLOAT_ROUNDED";
 /// A number beyond the target's floating point. No nearest value.

@@ -316,7 +316,7 @@ pub(in super::super) struct FloatRule {
     pub infinity: bool,
     /// Whether the source's numbers are known to have this width: only those that are none are looked for.
     pub exact: bool,
-    /// The sign of a zero is kept; SQLite's files do not.
+    /// The sign of a zero is kept.
     pub signed_zero: bool,
     /// SQLite's numeric columns keep whole numbers of 64 bits as they are.
     pub whole: bool,
@@ -333,6 +333,11 @@ impl FloatRule {
             return Ok(Applied::Same);
         }
         if self.whole && quick_int(value).is_some_and(|(_, size)| i64::try_from(size).is_ok()) {
+            return Ok(Applied::Same);
+        }
+        // So few digits survive floating point, whatever they are.
+        let certain = if self.bits == 32 { 6 } else { 15 };
+        if quick_decimal(value).is_some_and(|(_, whole, scale)| whole + scale <= certain) {
             return Ok(Applied::Same);
         }
         let Some(number) = Number::parse(value) else {

@@ -1,29 +1,10 @@
-//! The engine with workers that are values: events in, commands out, time as an argument.
+//! Runs of shape rate.
 
 use super::*;
-use crate::engine::command::{Ending, Outcome, Update};
-use crate::store::{ActiveRun, Mutation};
-use shanty_model::id::AttemptId;
 use shanty_model::kind::http_load::{self, Partial, Verdict};
-use shanty_model::kind::{Change, Report, Spec};
+use shanty_model::kind::{Change, Report};
 use shanty_model::rate::Directive;
 use shanty_model::state::{RunState, ShardState};
-use shanty_model::telemetry::Telemetry;
-use std::time::Duration;
-
-const MS: Duration = Duration::from_millis(1);
-
-/// An engine with its clock, what it stored, and what it told whom.
-struct World {
-    engine: Engine,
-    now: Now,
-    stored: Vec<Mutation>,
-    told: Vec<(NodeId, Order)>,
-}
-
-fn node(name: &str) -> NodeId {
-    name.parse().unwrap()
-}
 
 fn spec(rate: f64, seconds: u64) -> Spec {
     Spec::HttpLoad(http_load::Spec {
@@ -35,111 +16,6 @@ fn spec(rate: f64, seconds: u64) -> Spec {
 }
 
 impl World {
-    fn new() -> World {
-        let now = Now { unix_ns: 1_700_000_000_000_000_000, boot: Duration::from_secs(1000) };
-        let engine = Engine::take_over(now, Epoch(1), &node("m1"), Options::default(), Stored::default());
-        World { engine, now, stored: Vec::new(), told: Vec::new() }
-    }
-
-    fn with_workers(names: &[&str]) -> World {
-        let mut world = World::new();
-        for name in names {
-            world.attach(name, "first", &[]);
-        }
-        world
-    }
-
-    fn attach(&mut self, name: &str, incarnation: &str, held: &[Held]) {
-        let telemetry = Telemetry { cores: 2.0, memory_total_bytes: 1 << 30, ..Telemetry::default() };
-        let arrival = Arrival {
-            node: node(name),
-            incarnation: incarnation.to_owned(),
-            version: "0".into(),
-            kinds: vec!["http_load".into()],
-            slots: 4,
-            labels: BTreeMap::new(),
-            connections: Vec::new(),
-            telemetry,
-        };
-        self.engine.on_attached(self.now, arrival);
-        self.engine.on_inventory(self.now, &node(name), held);
-        self.settle();
-    }
-
-    /// Time passes in ticks of 100 ms; the workers named are heard.
-    fn pass(&mut self, time: Duration, heard: &[&str]) {
-        let mut left = time;
-        while left > Duration::ZERO {
-            let step = left.min(100 * MS);
-            left -= step;
-            self.now.boot += step;
-            self.now.unix_ns += i64::try_from(step.as_nanos()).unwrap();
-            for name in heard {
-                let telemetry = Telemetry { cores: 2.0, memory_total_bytes: 1 << 30, ..Telemetry::default() };
-                self.engine.on_heartbeat(self.now, &node(name), telemetry, 0);
-            }
-            self.engine.on_tick(self.now, false);
-            self.settle();
-        }
-    }
-
-    fn settle(&mut self) {
-        for command in self.engine.take_commands() {
-            match command {
-                Command::Store(mutation) => self.stored.push(*mutation),
-                Command::Tell(node, order) => self.told.push((node, order)),
-            }
-        }
-    }
-
-    fn start(&mut self, spec: Spec) -> RunId {
-        let run = self.engine.start_run(self.now, spec).unwrap();
-        self.settle();
-        run
-    }
-
-    fn run(&self) -> &crate::store::RunRecord {
-        self.stored
-            .iter()
-            .rev()
-            .find_map(|mutation| match mutation {
-                Mutation::InsertRun(run) | Mutation::UpdateRun(run) => Some(&**run),
-                _ => None,
-            })
-            .unwrap()
-    }
-
-    fn notes(&self) -> Vec<String> {
-        self.stored
-            .iter()
-            .filter_map(|mutation| match mutation {
-                Mutation::AppendEvent(event) => match &event.body {
-                    crate::store::EventBody::Note { reason, .. } => Some(reason.clone()),
-                    _ => None,
-                },
-                _ => None,
-            })
-            .collect()
-    }
-
-    fn assigned(&self) -> Vec<(NodeId, Assignment)> {
-        self.told
-            .iter()
-            .filter_map(|(node, order)| match order {
-                Order::Assign(assignment) => Some((node.clone(), (**assignment).clone())),
-                _ => None,
-            })
-            .collect()
-    }
-
-    fn begin_all(&mut self) {
-        for (node, assignment) in self.assigned() {
-            self.engine.on_update(self.now, &node, &assignment.attempt, Update::Accepted);
-            self.engine.on_update(self.now, &node, &assignment.attempt, Update::Running);
-        }
-        self.settle();
-    }
-
     /// Sends the report of a second in which a shard of equal share sent `sent` requests.
     fn report(&mut self, name: &str, attempt: &AttemptId, second: u32, sent: u64) {
         let partial = Partial {
@@ -152,24 +28,6 @@ impl World {
         let bytes = rmp_serde::to_vec_named(&partial).unwrap();
         self.engine.on_report(self.now, &node(name), attempt, u64::from(second) + 1, bytes);
         self.settle();
-    }
-
-    fn end(&mut self, name: &str, attempt: &AttemptId, outcome: Outcome, last_sequence: u64) {
-        let ending = Ending { attempt: attempt.clone(), outcome, reason: String::new(), last_sequence };
-        self.engine.on_ended(self.now, &node(name), ending);
-        self.settle();
-    }
-
-    fn acks(&self, attempt: &AttemptId) -> Vec<(u64, bool)> {
-        self.told
-            .iter()
-            .filter_map(|(_, order)| match order {
-                Order::Ack { attempt: acked, sequence, ended } if acked == attempt => {
-                    Some((*sequence, *ended))
-                }
-                _ => None,
-            })
-            .collect()
     }
 }
 
@@ -438,7 +296,7 @@ fn a_new_leader_adopts_what_workers_hold_and_repeats_the_change_they_missed() {
     old.engine.change_run(old.now, &run, &change).unwrap();
     old.settle();
 
-    let active = stored_state(&old);
+    let active = stored_run(&old, &run);
     let stored = Stored { runs: vec![active], ..Stored::default() };
     let engine = Engine::take_over(old.now, Epoch(2), &node("m2"), Options::default(), stored);
     let mut new = World { engine, now: old.now, stored: Vec::new(), told: Vec::new() };
@@ -453,32 +311,6 @@ fn a_new_leader_adopts_what_workers_hold_and_repeats_the_change_they_missed() {
     assert!(!new.notes().contains(&"WORKER_LOST".to_owned()), "w2 has a grace to attach");
     new.pass(1500 * MS, &["w1"]);
     assert!(new.notes().contains(&"WORKER_LOST".to_owned()));
-}
-
-/// What the store holds of the one run of a world.
-fn stored_state(world: &World) -> ActiveRun {
-    let mut shards: BTreeMap<u32, crate::store::ShardRecord> = BTreeMap::new();
-    let mut attempts = BTreeMap::new();
-    let mut series = Vec::new();
-    for mutation in &world.stored {
-        match mutation {
-            Mutation::InsertShard(shard) | Mutation::UpdateShard(shard) => {
-                shards.insert(shard.id.index, shard.clone());
-            }
-            Mutation::InsertAttempt(attempt) | Mutation::UpdateAttempt(attempt) => {
-                attempts.insert(attempt.id.clone(), attempt.clone());
-            }
-            Mutation::AppendSeries(piece) => series.push(piece.clone()),
-            _ => {}
-        }
-    }
-    ActiveRun {
-        run: world.run().clone(),
-        shards: shards.into_values().collect(),
-        attempts: attempts.into_values().collect(),
-        series,
-        checkpoints: Vec::new(),
-    }
 }
 
 #[test]

@@ -1,0 +1,542 @@
+//! Comparison and repair, between every pair of engines: what is wrong is found, and nothing else.
+//!
+//! In: databases of the test's own. Out: nothing, or a panic that names the pair. Never: an expectation taken from
+//! the code under test: tables are compared here by their rows, read in the order of their keys.
+
+#![cfg(test)]
+
+#[expect(dead_code, reason = "whole runs are for other tests")]
+mod alone;
+#[expect(dead_code, reason = "these tests need a few of them")]
+#[path = "support/rows.rs"]
+mod rows;
+#[path = "support/servers.rs"]
+mod servers;
+#[path = "support/values.rs"]
+mod values;
+
+use alone::Alone;
+use futures_util::future::{Either, select};
+use rows::{column, create, load, load_of, table};
+use servers::Server;
+use shanty_model::id::NodeId;
+use shanty_model::kind::db_sync::{
+    self, DiffColumn, Mode, Note, OnExisting, OnLossy, Source, Spec, Step, Tally, Target, Verification,
+    Verify,
+};
+use shanty_model::state::ShardState;
+use shanty_rt::driver::{DriverError, Outcome};
+use shanty_sync::db::{Connection, Endpoint, Engine, OnDuplicate, open};
+use shanty_sync::schema::Kind;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// Servers and a folder for files.
+struct Places {
+    mariadb: Option<Server>,
+    postgres: Option<Server>,
+    folder: tempfile::TempDir,
+    made: AtomicU32,
+}
+
+impl Places {
+    fn all() -> Places {
+        Places {
+            mariadb: Server::mariadb(),
+            postgres: Server::postgres(),
+            folder: tempfile::tempdir().unwrap(),
+            made: AtomicU32::new(0),
+        }
+    }
+
+    fn files() -> Places {
+        let folder = tempfile::tempdir().unwrap();
+        Places { mariadb: None, postgres: None, folder, made: AtomicU32::new(0) }
+    }
+
+    /// URL of a new, empty database; none where the server is not there.
+    fn fresh(&self, engine: Engine) -> Option<String> {
+        match engine {
+            Engine::Mysql => self.mariadb.as_ref().map(Server::url),
+            Engine::Postgres => self.postgres.as_ref().map(Server::url),
+            Engine::Sqlite => {
+                let number = self.made.fetch_add(1, Ordering::Relaxed);
+                Some(format!("sqlite://{}/{number}.db", self.folder.path().display()))
+            }
+        }
+    }
+
+    /// Two new databases for each pair of engines.
+    fn pairs(&self) -> Vec<(Engine, String, Engine, String)> {
+        let engines = [Engine::Sqlite, Engine::Postgres, Engine::Mysql];
+        let pairs = engines.iter().flat_map(|from| engines.iter().map(move |to| (*from, *to)));
+        pairs.filter_map(|(from, to)| Some((from, self.fresh(from)?, to, self.fresh(to)?))).collect()
+    }
+}
+
+async fn connect(url: &str) -> Box<dyn Connection> {
+    open(&Endpoint::parse(url).unwrap(), false).await.unwrap()
+}
+
+async fn done(url: &str, statements: &[&str]) {
+    let mut db = connect(url).await;
+    for sql in statements {
+        db.execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+}
+
+async fn content(url: &str, sql: &str) -> Vec<Vec<Option<String>>> {
+    connect(url).await.query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"))
+}
+
+/// Rows inserted some thousand at a time.
+async fn insert(url: &str, into: &str, rows: impl Iterator<Item = String>) {
+    let rows: Vec<String> = rows.collect();
+    let mut db = connect(url).await;
+    for chunk in rows.chunks(4000) {
+        db.execute(&format!("INSERT INTO {into} VALUES {}", chunk.join(","))).await.unwrap();
+    }
+}
+
+/// Text that keeps letters apart.
+fn exact(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Mysql => " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+        Engine::Postgres | Engine::Sqlite => "",
+    }
+}
+
+fn spec(table: &str) -> Spec {
+    Spec {
+        source: Source { connection: "source".into(), table: table.into(), ..Source::default() },
+        target: Target { connection: "target".into(), ..Target::default() },
+        verify: Verify::Checksum,
+        ..Spec::default()
+    }
+}
+
+/// A sync that has come to its comparison.
+struct Run {
+    alone: Alone,
+    spec: Spec,
+    target: String,
+    due: Vec<Step>,
+}
+
+type Compared = (Verification, Vec<Note>);
+
+impl Run {
+    /// Plans, copies and finishes.
+    async fn copied(from: &str, to: &str, spec: Spec) -> Run {
+        let alone = Alone::new(from, to);
+        let node: NodeId = "alone".parse().unwrap();
+        let (mut tally, mut shards) = (Tally::default(), Vec::<(Step, ShardState)>::new());
+        loop {
+            let due = db_sync::next(&spec, &tally, &shards);
+            if due.iter().any(|found| matches!(found.step, Step::Verify { .. })) {
+                let due = due.iter().map(|found| found.step).collect();
+                return Run { alone, spec, target: to.to_owned(), due };
+            }
+            shards.extend(due.iter().map(|found| (found.step, ShardState::Pending)));
+            let at = shards.iter().position(|(_, state)| *state == ShardState::Pending).unwrap();
+            let step = shards[at].0;
+            let (ended, partials) = alone.step(&spec, step).await;
+            assert!(matches!(ended, Ok(Outcome::Done)), "{step}: {from} {to}");
+            for partial in partials {
+                let (found, _notes) = tally.absorb(u32::try_from(at).unwrap(), &node, partial);
+                for found in found {
+                    if !shards.iter().any(|(step, _)| *step == found.step) {
+                        shards.push((found.step, ShardState::Pending));
+                    }
+                }
+            }
+            shards[at].1 = ShardState::Done;
+        }
+    }
+
+    /// Compares all pieces; what a former comparison left is forgotten.
+    async fn compare(&self, level: Verify) -> Result<Compared, DriverError> {
+        done(&self.target, &["DELETE FROM shanty_sync_shard WHERE step LIKE 'verify/%'"]).await;
+        self.compare_again(level).await
+    }
+
+    async fn compare_again(&self, level: Verify) -> Result<Compared, DriverError> {
+        let spec = Spec { verify: level, ..self.spec.clone() };
+        let mut all: Option<Compared> = None;
+        for step in &self.due {
+            let (ended, partials) = self.alone.step(&spec, *step).await;
+            assert_eq!(ended?, Outcome::Done);
+            let last = partials.last().unwrap().clone();
+            let found = last.verification.unwrap();
+            match &mut all {
+                None => all = Some((found, last.notes)),
+                Some((sum, notes)) => {
+                    sum.source_rows += found.source_rows;
+                    sum.target_rows += found.target_rows;
+                    sum.missing += found.missing;
+                    sum.extra += found.extra;
+                    sum.different += found.different;
+                    sum.repaired += found.repaired;
+                    sum.equal &= found.equal;
+                    sum.examples.extend(found.examples);
+                    notes.extend(last.notes);
+                }
+            }
+        }
+        Ok(all.unwrap())
+    }
+}
+
+/// Missing, extra, different, repaired, equal.
+fn figures(found: &Verification) -> (u64, u64, u64, u64, bool) {
+    (found.missing, found.extra, found.different, found.repaired, found.equal)
+}
+
+fn noted(notes: &[Note], reason: &str) -> bool {
+    notes.iter().any(|note| note.reason == reason)
+}
+
+const ROWS: u64 = 100_000;
+const ITEMS: &str = "SELECT id, code, n, name, note FROM items ORDER BY id";
+
+/// Ids are ten apart, so that rows can come between them.
+async fn fill_items(engine: Engine, url: &str) {
+    let text = exact(engine);
+    let sql = format!(
+        "CREATE TABLE items (id BIGINT NOT NULL PRIMARY KEY, code VARCHAR(40){text} NOT NULL, n INTEGER, \
+         name VARCHAR(80){text}, note TEXT{text})"
+    );
+    done(url, &[&sql, "CREATE UNIQUE INDEX items_code ON items (code)"]).await;
+    let row = |n: u64| {
+        let note = if n.is_multiple_of(7) {
+            "NULL".to_owned()
+        } else {
+            format!("'{}'", "é".repeat(usize::try_from(n % 20).unwrap()))
+        };
+        format!("({}, 'code {n}', {}, 'name of {n}', {note})", n * 10, n % 100)
+    };
+    insert(url, "items", (1..=ROWS).map(row)).await;
+    if engine != Engine::Sqlite {
+        connect(url)
+            .await
+            .query(if engine == Engine::Mysql { "ANALYZE TABLE items" } else { "ANALYZE items" })
+            .await
+            .unwrap();
+    }
+}
+
+/// 20 faults: 5 rows missing, 5 extra, 10 different.
+const FAULTS: [&str; 12] = [
+    "DELETE FROM items WHERE id IN (10, 500000, 500010, 777770, 1000000)",
+    "INSERT INTO items VALUES (5, 'x5', 1, 'x', NULL), (500005, 'x6', 1, 'x', NULL), (777775, 'x7', 1, 'x', ''), \
+     (999995, 'x8', 1, 'x', NULL), (2000000, 'x9', 1, 'x', NULL)",
+    // One bit each.
+    "UPDATE items SET n = n + 1 WHERE id = 20",
+    "UPDATE items SET name = 'name og 50003' WHERE id = 500030",
+    "UPDATE items SET code = 'Code 70000' WHERE id = 700000",
+    "UPDATE items SET name = 'name of 99999 ' WHERE id = 999990",
+    // NULL and an empty text.
+    "UPDATE items SET note = '' WHERE id = 70",
+    "UPDATE items SET note = NULL WHERE id = 200",
+    // Unique values that changed places: a pair next to each other, and one far apart.
+    "UPDATE items SET code = 'away' WHERE id IN (300)",
+    "UPDATE items SET code = 'code 30' WHERE id = 310",
+    "UPDATE items SET code = 'code 31' WHERE id = 300",
+    "UPDATE items SET n = 777 WHERE id IN (900, 400000)",
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn planted_faults_are_found_told_apart_and_repaired() {
+    let places = Places::all();
+    for (from, source, to, target) in places.pairs() {
+        let pair = format!("{from} → {to}");
+        fill_items(from, &source).await;
+        let run = Run::copied(&source, &target, spec("items")).await;
+        let (found, notes) = run.compare(Verify::Checksum).await.unwrap();
+        assert_eq!(figures(&found), (0, 0, 0, 0, true), "{pair}: {notes:?}");
+        assert_eq!((found.source_rows, found.target_rows), (ROWS, ROWS), "{pair}");
+        assert!(found.not_compared.is_empty(), "{pair}: {:?}", found.not_compared);
+        done(&target, &FAULTS).await;
+        let (found, _) = run.compare(Verify::Count).await.unwrap();
+        assert!(found.equal || run.due.len() > 1, "{pair}: as many are missing as are extra");
+        let (found, notes) = run.compare(Verify::Checksum).await.unwrap();
+        assert_eq!(figures(&found), (5, 5, 10, 0, false), "{pair}: {found:?} {notes:?}");
+        assert!(found.examples.len() >= 10, "{pair}: {:?}", found.examples);
+        let (told_again, _) = run.compare_again(Verify::Checksum).await.unwrap();
+        assert_eq!(told_again, found, "{pair}: a step that is done says the same again");
+        let (found, notes) = run.compare(Verify::Repair).await.unwrap();
+        assert_eq!(figures(&found), (5, 5, 10, 20, true), "{pair}: {found:?} {notes:?}");
+        assert_eq!(content(&source, ITEMS).await, content(&target, ITEMS).await, "{pair}");
+        let (found, notes) = run.compare(Verify::Checksum).await.unwrap();
+        assert_eq!(figures(&found), (0, 0, 0, 0, true), "{pair}: {notes:?}");
+    }
+}
+
+/// Keys whose order no two engines agree on.
+fn words(n: u32) -> String {
+    let first = ["a", "A", "á", "ß", "ss", "z", "Z", "_", "é", "🦀"][usize::try_from(n % 10).unwrap()];
+    format!("{first}{}", n * 7919 % 5000)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn faults_are_found_whatever_keys_are_ordered_by() {
+    let places = Places::all();
+    for (from, source, to, target) in places.pairs() {
+        let pair = format!("{from} → {to}");
+        let text = exact(from);
+        let sql = format!(
+            "CREATE TABLE words (tenant INTEGER NOT NULL, word VARCHAR(40){text} NOT NULL, v VARCHAR(20), \
+             PRIMARY KEY (tenant, word))"
+        );
+        done(&source, &[&sql]).await;
+        insert(&source, "words", (0..15_000).map(|n| format!("({}, '{}', 'v{n}')", n / 5000, words(n))))
+            .await;
+        let run = Run::copied(&source, &target, spec("words")).await;
+        let (found, notes) = run.compare(Verify::Checksum).await.unwrap();
+        assert_eq!(figures(&found), (0, 0, 0, 0, true), "{pair}: {notes:?}");
+        let (gone, changed) = (words(10), words(11));
+        done(
+            &target,
+            &[
+                &format!("DELETE FROM words WHERE word = '{gone}'"),
+                &format!("UPDATE words SET v = 'other' WHERE word = '{changed}'"),
+                "INSERT INTO words VALUES (9, 'ü', NULL), (1, 'new', 'x')",
+            ],
+        )
+        .await;
+        let (found, notes) = run.compare(Verify::Repair).await.unwrap();
+        assert_eq!(figures(&found), (3, 2, 3, 8, true), "{pair}: {found:?} {notes:?}");
+        let all = "SELECT tenant, word, v FROM words";
+        let sorted = async |url: &str| {
+            let mut rows = content(url, all).await;
+            rows.sort();
+            rows
+        };
+        assert_eq!(sorted(&source).await, sorted(&target).await, "{pair}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_without_a_key_are_counted_one_by_one() {
+    let places = Places::all();
+    for (from, source, to, target) in places.pairs() {
+        let pair = format!("{from} → {to}");
+        let sql = format!("CREATE TABLE log (line VARCHAR(40){}, n INTEGER)", exact(from));
+        done(&source, &[&sql]).await;
+        insert(&source, "log", (0..10_000).map(|n| format!("('line {}', {})", n % 50, n % 5))).await;
+        let run = Run::copied(&source, &target, spec("log")).await;
+        let (found, notes) = run.compare(Verify::Checksum).await.unwrap();
+        assert_eq!(figures(&found), (0, 0, 0, 0, true), "{pair}: {notes:?}");
+        // Two equal rows more: what is summed by XOR does not see them. And a row that became another one.
+        done(&target, &["INSERT INTO log VALUES ('line 1', 1), ('line 1', 1), ('gone', NULL)"]).await;
+        done(&source, &["INSERT INTO log VALUES ('here', NULL)"]).await;
+        let (found, notes) = run.compare(Verify::Repair).await.unwrap();
+        assert_eq!(figures(&found), (1, 3, 0, 0, false), "{pair}: {found:?}");
+        assert!(noted(&notes, "REPAIR_NEEDS_A_KEY"), "{pair}: {notes:?}");
+    }
+}
+
+/// Every kind of the source's engine, to the ends of its range; what the target cannot hold becomes NULL on the way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_value_raises_a_false_alarm() {
+    let places = Places::all();
+    for (from, source, to, target) in places.pairs() {
+        let pair = format!("{from} → {to}");
+        let mut db = connect(&source).await;
+        let all = values::of(from);
+        let mut columns = vec![column("id", Kind::Int { bits: 64, unsigned: false })];
+        columns.extend(all.iter().map(|(name, kind, _)| column(name, kind.clone())));
+        let made = create(db.as_mut(), &table("kinds", columns, &["id"])).await;
+        let most = all.iter().map(|(_, _, values)| values.len()).max().unwrap();
+        let rows: Vec<rows::Row> = (0..=most)
+            .map(|n| {
+                let cells =
+                    all.iter().map(|(_, _, values)| (n < most).then(|| values[n % values.len()].clone()));
+                std::iter::once(Some(n.to_string().into_bytes())).chain(cells).collect()
+            })
+            .collect();
+        load(db.as_mut(), &load_of(&made, OnDuplicate::Fail), &rows).await.unwrap();
+        let lossy = Spec { on_lossy: OnLossy::SetNull, ..spec("kinds") };
+        let run = Run::copied(&source, &target, lossy).await;
+        let (found, notes) = run.compare(Verify::Checksum).await.unwrap();
+        assert_eq!(figures(&found), (0, 0, 0, 0, true), "{pair}: {found:?} {notes:?}");
+        assert!(found.not_compared.is_empty(), "{pair}: {:?}", found.not_compared);
+        // Kinds that no server hashes portably are looked at all the same.
+        for change in ["jsn = '{\"a\": 7}'", "dbl = 0.5", "mom = NULL"] {
+            done(&target, &[&format!("UPDATE kinds SET {change} WHERE id = 1")]).await;
+            let (found, notes) = run.compare(Verify::Repair).await.unwrap();
+            assert_eq!(figures(&found), (0, 0, 1, 1, true), "{pair}: {change}: {found:?} {notes:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sweep_finds_what_was_deleted() {
+    let places = Places::all();
+    for (from, source, to, target) in places.pairs() {
+        let pair = format!("{from} → {to}");
+        done(&source, &["CREATE TABLE s (id BIGINT NOT NULL PRIMARY KEY, version INTEGER NOT NULL)"]).await;
+        insert(&source, "s", (0..3000).map(|n| format!("({n}, {n})"))).await;
+        let sweep = Spec {
+            mode: Mode::Incremental,
+            diff_column: Some(DiffColumn { source: "version".into(), target: String::new() }),
+            sweep: true,
+            verify: Verify::None,
+            ..spec("s")
+        };
+        let run = Run::copied(&source, &target, sweep.clone()).await;
+        let (found, notes) = run.compare(Verify::None).await.unwrap();
+        assert_eq!(figures(&found), (0, 0, 0, 0, true), "{pair}: {notes:?}");
+        done(&source, &["DELETE FROM s WHERE id IN (0, 7, 2999)", "UPDATE s SET id = -1 WHERE id = 8"]).await;
+        let (found, notes) = run.compare(Verify::None).await.unwrap();
+        assert_eq!(figures(&found), (1, 4, 0, 5, true), "{pair}: {found:?} {notes:?}");
+        let all = "SELECT id, version FROM s ORDER BY id";
+        assert_eq!(content(&source, all).await, content(&target, all).await, "{pair}");
+        // With a condition nobody knows where the other rows are from.
+        let some = Run { spec: Spec { condition: "id < 1000".into(), ..sweep }, ..run };
+        done(&target, &["DELETE FROM shanty_sync_table", "DELETE FROM shanty_sync_shard"]).await;
+        let some = Run::copied(&source, &target, some.spec).await;
+        let (found, notes) = some.compare(Verify::None).await.unwrap();
+        assert_eq!(figures(&found), (0, 0, 0, 0, true), "{pair}: {found:?} {notes:?}");
+        assert!(noted(&notes, "ROWS_BEYOND_THE_COPY"), "{pair}: {notes:?}");
+        assert_eq!(content(&source, all).await, content(&target, all).await, "{pair}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_change_meanwhile_raise_no_alarm() {
+    let places = Places::all();
+    for (from, source, to, target) in places.pairs() {
+        let pair = format!("{from} → {to}");
+        fill_live(&source).await;
+        let run = Run::copied(&source, &target, spec("live")).await;
+        // Ten rows that never rest. The comparison ends while they go on.
+        let mut writer = connect(&source).await;
+        let mut round = 0_u64;
+        let writes = pin!(async {
+            loop {
+                round += 1;
+                let sql = format!(
+                    "UPDATE live SET v = v + 1 WHERE id IN (1,2,3,500,1000,1500,1997,1998,1999,{})",
+                    round % 10
+                );
+                writer.execute(&sql).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        let compared = pin!(run.compare(Verify::Repair));
+        let (found, notes) = match select(compared, writes).await {
+            Either::Left((compared, _)) => compared.unwrap(),
+            Either::Right((never, _)) => never,
+        };
+        // Those with ids 0 to 9 rest for 200 ms and more, but never between two looks.
+        assert!(found.equal && found.missing == 0 && found.extra == 0, "{pair}: {found:?} {notes:?}");
+        assert!(noted(&notes, "ROWS_CHANGING"), "{pair}: {notes:?}");
+        // Once it is quiet they are stale rows of the target.
+        let (found, notes) = run.compare(Verify::Repair).await.unwrap();
+        assert!(
+            found.equal && found.different >= 9 && found.repaired == found.different,
+            "{pair}: {found:?} {notes:?}"
+        );
+        let all = "SELECT id, v FROM live ORDER BY id";
+        assert_eq!(content(&source, all).await, content(&target, all).await, "{pair}");
+    }
+}
+
+async fn fill_live(source: &str) {
+    done(source, &["CREATE TABLE live (id BIGINT NOT NULL PRIMARY KEY, v INTEGER)"]).await;
+    insert(source, "live", (0..2000).map(|n| format!("({n}, 0)"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_emptied_source_empties_nothing() {
+    let places = Places::files();
+    for (_, source, _, target) in places.pairs() {
+        fill_live(&source).await;
+        let run = Run::copied(&source, &target, spec("live")).await;
+        done(&source, &["DELETE FROM live WHERE id < 1500"]).await;
+        let error = run.compare(Verify::Repair).await.unwrap_err();
+        assert!(
+            matches!(&error, DriverError::Permanent(words) if words.contains("TRUNCATE") && words.contains("1500")),
+            "{error}"
+        );
+        assert_eq!(content(&target, "SELECT count(*) FROM live").await[0][0].as_deref(), Some("2000"));
+        // Fewer than half, or few, may go.
+        insert(&source, "live", (0..1000).map(|n| format!("({n}, 0)"))).await;
+        let (found, _) = run.compare(Verify::Repair).await.unwrap();
+        assert_eq!((found.equal, found.extra), (true, 500));
+        // As many other rows in the place of those that went: numbers of rows say nothing.
+        done(&source, &["CREATE TABLE named (name VARCHAR(20) NOT NULL PRIMARY KEY)"]).await;
+        insert(&source, "named", (0..2000).map(|n| format!("('old {n}')"))).await;
+        let run = Run::copied(&source, &target, spec("named")).await;
+        done(&source, &["DELETE FROM named WHERE name < 'old 5'"]).await;
+        insert(&source, "named", (0..1800).map(|n| format!("('new {n}')"))).await;
+        let error = run.compare(Verify::Repair).await.unwrap_err();
+        assert!(error.to_string().contains("would delete"), "{error}");
+        assert_eq!(content(&target, "SELECT count(*) FROM named").await[0][0].as_deref(), Some("2000"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_put_aside_and_values_converted_are_no_faults() {
+    let places = Places::files();
+    for (_, source, _, target) in places.pairs() {
+        done(
+            &source,
+            &[
+                "CREATE TABLE odd (id BIGINT NOT NULL PRIMARY KEY, v TEXT)",
+                "INSERT INTO odd VALUES (1, '1'), (2, 'two'), (3, '3.7'), (4, '4')",
+            ],
+        )
+        .await;
+        done(&target, &["CREATE TABLE odd (id BIGINT NOT NULL PRIMARY KEY, v INTEGER)"]).await;
+        // `two` is no number at all and is put aside; 3.7 is rounded.
+        let lossy = Spec {
+            on_lossy: OnLossy::Convert,
+            max_bad_rows: 5,
+            on_existing: OnExisting::Truncate,
+            ..spec("odd")
+        };
+        let run = Run::copied(&source, &target, lossy).await;
+        for level in [Verify::Count, Verify::Checksum, Verify::Repair] {
+            let (found, notes) = run.compare(level).await.unwrap();
+            assert_eq!(figures(&found), (0, 0, 0, 0, true), "{level:?}: {found:?} {notes:?}");
+            assert!(noted(&notes, "ROWS_PUT_ASIDE"), "{level:?}: {notes:?}");
+        }
+        done(&target, &["UPDATE odd SET v = 5 WHERE id = 3", "DELETE FROM odd WHERE id = 4"]).await;
+        let (found, notes) = run.compare(Verify::Repair).await.unwrap();
+        assert_eq!(figures(&found), (1, 0, 1, 2, true), "{found:?} {notes:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_overtaken_repair_writes_nothing() {
+    let places = Places::files();
+    for (_, source, _, target) in places.pairs() {
+        fill_live(&source).await;
+        let run = Run::copied(&source, &target, spec("live")).await;
+        done(&target, &["DELETE FROM live WHERE id = 5", "INSERT INTO live VALUES (5000, 1)"]).await;
+        let mut other = connect(&target).await;
+        let overtake = pin!(async {
+            // Between the two looks another attempt takes the shard.
+            let sql = "UPDATE shanty_sync_shard SET attempt = 2, seq = seq + 1 WHERE step LIKE 'verify/%' AND attempt = 1";
+            loop {
+                // The writer may hold the file for a moment.
+                if matches!(other.execute(sql).await, Ok(1)) {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            std::future::pending::<()>().await;
+        });
+        let compared = pin!(run.compare(Verify::Repair));
+        let error = match select(compared, overtake).await {
+            Either::Left((compared, _)) => compared.unwrap_err(),
+            Either::Right(((), _)) => unreachable!(),
+        };
+        assert!(error.to_string().contains("taken this shard over"), "{error}");
+        let rows = content(&target, "SELECT id FROM live WHERE id IN (5, 5000)").await;
+        assert_eq!(rows, [[Some("5000".to_owned())]]);
+    }
+}

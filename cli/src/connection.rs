@@ -156,7 +156,7 @@ mod tests {
             text.contains("! w1, w3: LOAD DATA LOCAL") && text.contains(&format!("✗ w2: {error}")),
             "{text}"
         );
-        assert!(text.contains("1.50 ms") && text.contains("MariaDB 10.11"), "{text}");
+        assert!(text.contains("1.500 ms") && text.contains("MariaDB 10.11"), "{text}");
     }
 
     #[test]

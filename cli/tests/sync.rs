@@ -212,7 +212,7 @@ async fn tasks_of_goshift_become_jobs_that_run_and_report_back() {
     let job = cluster.shanty(&["job", "get", "goshift-5", "-o", "json"]).await;
     let json: serde_json::Value = serde_json::from_str(&job.out).unwrap();
     assert_eq!((&json["title"], &json["labels"]["owner"]), (&"文章".into(), &"ann".into()));
-    assert_eq!(json["spec"]["db_sync"]["workers"], 4);
+    assert_eq!(json["spec"]["dbSync"]["workers"], 4);
     // Again: the job is there; replaced, it meets a target that holds rows, and goshift is told that too.
     let there = run(&["--id", "5"]).await;
     assert_eq!(there.code, 2, "{there:?}");

@@ -21,6 +21,7 @@ pub(crate) struct ChangeArgs {
     /// Load: arrivals per second over all workers
     #[arg(long, value_parser = quantity::amount, value_name = "PER_SECOND")]
     #[arg(conflicts_with_all = ["rows_per_second", "bytes_per_second", "workers"])]
+    #[arg(required_unless_present_any = ["rows_per_second", "bytes_per_second", "workers"])]
     rate: Option<f64>,
     /// Sync: most rows per second over all workers; 0 for no limit
     #[arg(long, value_parser = quantity::whole, value_name = "ROWS")]

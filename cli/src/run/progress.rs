@@ -227,7 +227,7 @@ mod tests {
         {
             assert!(text.contains(part), "{part} is missing in {text}");
         }
-        assert!(text.len() <= 100 && table_lines(&one, Paint(false)).is_empty(), "{}: {text}", text.len());
+        assert!(text.len() <= 110 && table_lines(&one, Paint(false)).is_empty(), "{}: {text}", text.len());
     }
 
     #[test]

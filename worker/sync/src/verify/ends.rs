@@ -83,10 +83,12 @@ impl<'a> Ends<'a> {
         frame: &Frame,
         source: &[String],
         target: &[String],
-    ) -> Result<(Vec<Seen>, Vec<Seen>), SyncError> {
-        let source = scan::rows(self.source.as_mut(), &frame.source, source);
-        let target = scan::rows(self.target.as_mut(), &frame.target, target);
-        Self::both(self.work, source, target).await
+        wanted: &(dyn Fn(u64) -> bool + Sync),
+    ) -> Result<Vec<Unlike>, SyncError> {
+        let source = scan::rows(self.source.as_mut(), &frame.source, source, wanted);
+        let target = scan::rows(self.target.as_mut(), &frame.target, target, wanted);
+        let (source, target) = Self::both(self.work, source, target).await?;
+        Ok(unlike(source, target))
     }
 
     /// What is unlike in some groups.
@@ -96,8 +98,9 @@ impl<'a> Ends<'a> {
         groups: &Groups,
     ) -> Result<Vec<Unlike>, SyncError> {
         let within = |end: &End| end.in_groups(groups.of, &groups.numbers);
-        let (source, target) = self.rows(frame, &within(&frame.source), &within(&frame.target)).await?;
-        Ok(unlike(source, target))
+        let numbers: HashSet<u64> = groups.numbers.iter().copied().collect();
+        let is_within = |place: u64| numbers.contains(&(place % groups.of));
+        self.rows(frame, &within(&frame.source), &within(&frame.target), &is_within).await
     }
 
     /// Looks at places again that were found in `groups`; answers those that are unlike still.
@@ -108,26 +111,17 @@ impl<'a> Ends<'a> {
         places: &[Unlike],
     ) -> Result<Vec<Unlike>, SyncError> {
         let wanted: HashSet<u64> = places.iter().map(Unlike::place).collect();
-        let of = |rows: &mut Vec<Seen>| rows.retain(|row| wanted.contains(&row.place));
+        let is_wanted = |place: u64| wanted.contains(&place);
         let keys: Vec<(Option<Key>, Option<Key>)> = places.iter().map(|place| self.keys(place)).collect();
-        let known =
-            frame.is_keyed() && keys.iter().all(|(source, target)| source.is_some() && target.is_some());
-        if !known {
+        if !frame.is_keyed() || keys.iter().any(|(source, target)| source.is_none() || target.is_none()) {
             let within = |end: &End| end.in_groups(groups.of, &groups.numbers);
-            let (mut source, mut target) =
-                self.rows(frame, &within(&frame.source), &within(&frame.target)).await?;
-            of(&mut source);
-            of(&mut target);
-            return Ok(unlike(source, target));
+            return self.rows(frame, &within(&frame.source), &within(&frame.target), &is_wanted).await;
         }
         let mut found = Vec::new();
         for chunk in keys.chunks(KEYS_AT_ONCE) {
             let at_source = frame.source.with_keys(chunk.iter().filter_map(|(source, _)| source.as_ref()));
             let at_target = frame.target.with_keys(chunk.iter().filter_map(|(_, target)| target.as_ref()));
-            let (mut source, mut target) = self.rows(frame, &at_source, &at_target).await?;
-            of(&mut source);
-            of(&mut target);
-            found.extend(unlike(source, target));
+            found.extend(self.rows(frame, &at_source, &at_target, &is_wanted).await?);
         }
         Ok(found)
     }

@@ -200,9 +200,14 @@ impl End {
         if groups > 1 { format!("({} % {groups})", self.place) } else { "0".to_owned() }
     }
 
-    /// The condition for the rows of some of `groups`.
+    /// Whether a row's group is known only here: without a key its place is all of it, and a part of that is cells.
+    pub(super) fn grouped_here(&self) -> bool {
+        self.key.is_empty() && !self.cells.is_empty()
+    }
+
+    /// The condition for the rows of some of `groups`; none where the server does not know them.
     pub(super) fn in_groups(&self, groups: u64, numbers: &[u64]) -> Vec<String> {
-        if groups <= 1 {
+        if groups <= 1 || self.grouped_here() {
             return Vec::new();
         }
         let numbers: Vec<String> = numbers.iter().map(u64::to_string).collect();

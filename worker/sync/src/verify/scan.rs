@@ -44,8 +44,8 @@ pub(super) async fn sums(session: &mut dyn Connection, end: &End, groups: u64) -
         session.read(Select { sql: &sql, columns: &columns, raw: false }, &mut sink).await?;
         return if sink.unreadable { Err(unreadable()) } else { Ok(sums) };
     }
-    let mut add = |row: Seen, group: u64| {
-        let group = usize::try_from(group % groups.max(1)).unwrap_or(0);
+    let mut add = |row: Seen| {
+        let group = usize::try_from(row.place % groups.max(1)).unwrap_or(0);
         if let Some(sum) = sums.get_mut(group) {
             sum.rows += 1;
             sum.hashes = sum.hashes.wrapping_add(row.hash);
@@ -55,7 +55,7 @@ pub(super) async fn sums(session: &mut dyn Connection, end: &End, groups: u64) -
     Ok(sums)
 }
 
-/// The rows for which `more` holds too.
+/// The rows for which `more` holds too and that `wanted` keeps by their place.
 ///
 /// # Errors
 /// The database's.
@@ -63,9 +63,15 @@ pub(super) async fn rows(
     session: &mut dyn Connection,
     end: &End,
     more: &[String],
+    wanted: &(dyn Fn(u64) -> bool + Sync),
 ) -> Result<Vec<Seen>, DbError> {
     let mut rows = Vec::new();
-    each_row(session, end, true, more, &mut |row, _| rows.push(row)).await?;
+    let mut keep = |row: Seen| {
+        if wanted(row.place) {
+            rows.push(row);
+        }
+    };
+    each_row(session, end, true, more, &mut keep).await?;
     Ok(rows)
 }
 
@@ -79,7 +85,7 @@ pub(super) async fn count(session: &mut dyn Connection, end: &End) -> Result<u64
     count.ok_or_else(unreadable)
 }
 
-type Take<'a> = dyn FnMut(Seen, u64) + Send + 'a;
+type Take<'a> = dyn FnMut(Seen) + Send + 'a;
 
 async fn each_row(
     session: &mut dyn Connection,
@@ -204,8 +210,8 @@ impl RowSink for RowByRow<'_, '_> {
                 first >> 4
             }
         };
-        let place_of_row = if self.end.key.is_empty() { hash } else { place };
-        (self.take)(Seen { key: std::mem::take(&mut self.key), place: place_of_row, hash }, place);
+        let place = if self.end.key.is_empty() { hash } else { place };
+        (self.take)(Seen { key: std::mem::take(&mut self.key), place, hash });
         if self.unreadable { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 

@@ -199,13 +199,18 @@ impl Comparison<'_> {
 
     /// Compares rows, and repairs those that differ if that was asked for.
     async fn rows(&mut self) -> Result<Verification, SyncError> {
-        let servers = self.frame(How::Servers)?;
         // A value that was changed on the way differs for the servers although it is what was asked for.
         let lossy = self.ends.work.spec().on_lossy != OnLossy::Error;
-        let cells = if lossy { Some(self.frame(How::Cells)?) } else { None };
-        let found = overview(&mut self.ends, &servers).await?;
+        let mut frame = self.frame(How::Servers)?;
+        let keyed = frame.is_keyed();
+        if lossy && !keyed {
+            // Without a key such a row would have two places.
+            frame = self.frame(How::Cells)?;
+        }
+        let cells = if lossy && keyed { Some(self.frame(How::Cells)?) } else { None };
+        let found = overview(&mut self.ends, &frame).await?;
         self.progress(found.source_rows, found.target_rows).await?;
-        let repairs = self.level == Verify::Repair && servers.is_keyed();
+        let repairs = self.level == Verify::Repair && keyed;
         let fewer = found.target_rows.saturating_sub(found.source_rows);
         if repairs && self.whole && fewer > found.target_rows / 2 {
             // A piece may be small; it is the table that must not be emptied.
@@ -214,16 +219,16 @@ impl Comparison<'_> {
             repair::guard(&self.plan, target, target.saturating_sub(source))?;
         }
         let rejected: HashSet<String> = self.rejected.iter().cloned().collect();
-        let nameless = if servers.is_keyed() { 0 } else { self.put_aside() };
+        let nameless = if keyed { 0 } else { self.put_aside() };
         let (mut left, mut changing, mut beyond) = (Faults::default(), 0, 0);
         for groups in &found.batches {
             self.ends.work.go_on()?;
-            let mut unlike = self.ends.unlike_in(&servers, groups).await?;
+            let mut unlike = self.ends.unlike_in(&frame, groups).await?;
             unlike.retain(|place| !self.is_expected(place, &rejected, &mut beyond));
             if let Some(cells) = &cells {
                 unlike = self.ends.unlike_again(cells, groups, &unlike).await?;
             }
-            let frame = cells.as_ref().unwrap_or(&servers);
+            let frame = cells.as_ref().unwrap_or(&frame);
             let settled = settle(&mut self.ends, frame, groups, unlike).await?;
             changing += settled.changing;
             for place in &settled.unlike {
@@ -249,7 +254,7 @@ impl Comparison<'_> {
             );
             self.kept.note(true, "ROWS_CHANGING", message);
         }
-        if left.all() > 0 && self.level == Verify::Repair && !servers.is_keyed() {
+        if left.all() > 0 && self.level == Verify::Repair && !keyed {
             let message = format!(
                 "{} has no key by which single rows could be repaired: give it a primary key, or copy it again with \
                  on_existing TRUNCATE",

@@ -3,7 +3,7 @@
 //! In: nothing. Out: cases. Never: an expectation made by the sync under test.
 //! Tests: `tests/tests/t50_sync.rs` runs each.
 
-use super::{Case, case, rows, same};
+use super::{Case, case, rows, same, same_as};
 use crate::dataset::Engine::{MariaDb, Postgres, Sqlite};
 use serde_json::json;
 

@@ -107,14 +107,26 @@ fn checks(checks: &[v1::ConnectionCheck], paint: Paint) -> String {
         ]);
     }
     let mut lines = vec![grid.render(0)];
-    for check in checks {
-        let node = bare(&check.node);
-        if !check.ok {
-            lines.push(format!("{} {node}: {}", paint.bad("✗"), check.error));
-        }
-        lines.extend(check.warnings.iter().map(|warning| format!("{} {node}: {warning}", paint.warn("!"))));
-    }
+    let errors =
+        checks.iter().filter(|check| !check.ok).map(|check| (bare(&check.node), check.error.as_str()));
+    let warnings = checks
+        .iter()
+        .flat_map(|check| check.warnings.iter().map(|warning| (bare(&check.node), warning.as_str())));
+    lines.extend(alike(errors).map(|(text, nodes)| format!("{} {nodes}: {text}", paint.bad("✗"))));
+    lines.extend(alike(warnings).map(|(text, nodes)| format!("{} {nodes}: {text}", paint.warn("!"))));
     lines.join("\n")
+}
+
+/// Each text once, with the workers that say it: fifty of them mostly say the same.
+fn alike<'a>(said: impl Iterator<Item = (&'a str, &'a str)>) -> impl Iterator<Item = (&'a str, String)> {
+    let mut texts: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (node, text) in said {
+        match texts.iter_mut().find(|(known, _)| *known == text) {
+            Some((_, nodes)) => nodes.push(node),
+            None => texts.push((text, vec![node])),
+        }
+    }
+    texts.into_iter().map(|(text, nodes)| (text, crate::report::cut(&nodes.join(", "), 60)))
 }
 
 #[cfg(test)]
@@ -138,8 +150,12 @@ mod tests {
             error: error.clone(),
             ..v1::ConnectionCheck::default()
         };
-        let text = checks(&[good, bad], Paint(false));
-        assert!(text.contains("! w1: LOAD DATA LOCAL") && text.contains(&format!("✗ w2: {error}")), "{text}");
+        let alike = v1::ConnectionCheck { node: "nodes/w3".into(), ..good.clone() };
+        let text = checks(&[good, bad, alike], Paint(false));
+        assert!(
+            text.contains("! w1, w3: LOAD DATA LOCAL") && text.contains(&format!("✗ w2: {error}")),
+            "{text}"
+        );
         assert!(text.contains("1.50 ms") && text.contains("MariaDB 10.11"), "{text}");
     }
 

@@ -59,10 +59,12 @@ pub(crate) fn next_step(status: &Status) -> String {
             Some(name) if name.starts_with("nodes/") => {
                 "see the nodes there are: shanty node list".to_owned()
             }
-            Some(_) if details.resource_info().is_some_and(|r| r.resource_type == "connection") => {
-                "see the connections there are: shanty connection list".to_owned()
-            }
-            Some(_) | None => "see the runs there are: shanty run list".to_owned(),
+            Some(_) => match details.resource_info().map_or("", |r| r.resource_type.as_str()) {
+                "connection" => "see the connections there are: shanty connection list".to_owned(),
+                "worker" => "see the nodes there are: shanty node list".to_owned(),
+                _ => "see the runs there are: shanty run list".to_owned(),
+            },
+            None => "see the runs there are: shanty run list".to_owned(),
         },
         Code::AlreadyExists => "choose another name, or change what is there: shanty job update".to_owned(),
         Code::FailedPrecondition => "see how it stands now: shanty run get NAME, shanty node list".to_owned(),

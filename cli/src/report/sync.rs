@@ -67,7 +67,10 @@ fn tables(sync: &v1::DbSyncReport, paint: Paint) -> String {
     if sync.tables.is_empty() {
         return String::new();
     }
-    let mut grid = Grid::new(&["TABLE", "TARGET", ">ROWS", ">ESTIMATED", ">BYTES", ">SHARDS", ""], paint);
+    // Not every engine estimates.
+    let estimated = sync.tables.iter().any(|table| table.rows_estimated.is_some());
+    let heading = if estimated { ">ESTIMATED" } else { "" };
+    let mut grid = Grid::new(&["TABLE", "TARGET", ">ROWS", ">BYTES", ">SHARDS", heading, ""], paint);
     for table in sync.tables.iter().take(TABLES) {
         let mut remarks = Vec::new();
         if table.created {
@@ -80,9 +83,9 @@ fn tables(sync: &v1::DbSyncReport, paint: Paint) -> String {
             (cut(&table.source, 24), Tone::Plain),
             (cut(&table.target, 24), Tone::Plain),
             (count(table.rows), Tone::Plain),
-            (table.rows_estimated.map(count).unwrap_or_default(), Tone::Dim),
             (bytes(table.bytes), Tone::Plain),
             (table.shards.to_string(), Tone::Plain),
+            (table.rows_estimated.map(count).unwrap_or_default(), Tone::Dim),
             (cut(&remarks.join(", "), 24), Tone::Dim),
         ]);
     }
@@ -184,7 +187,6 @@ mod tests {
             left_out: vec!["foreign key orders_customer".into(), "check total_positive".into()],
             watermark: String::new(),
             verification,
-            ..v1::SyncTableReport::default()
         }
     }
 

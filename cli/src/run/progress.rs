@@ -34,7 +34,7 @@ pub(crate) fn progress_text(progress: &v1::Progress, paint: Paint) -> String {
         Some(v1::progress::Kind::DbSync(sync)) => parts.extend(of_sync(progress, sync, paint)),
         None => {}
     }
-    parts.join("  ")
+    parts.join("  ").trim_end().to_owned()
 }
 
 fn of_load(load: &v1::LoadProgress, paint: Paint) -> Vec<String> {

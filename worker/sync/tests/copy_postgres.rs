@@ -2,6 +2,8 @@
 //!
 //! In: a PostgreSQL of the test's own. Never: a master, a second worker.
 
+#![cfg(test)]
+
 mod alone;
 #[path = "support/postgres_server.rs"]
 mod server;

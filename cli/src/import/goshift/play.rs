@@ -84,9 +84,6 @@ async fn one(cx: &Context, task: &Task) -> Result<(State, Exit), Error> {
         cx.screen.say(&task_index(shard));
     }
     cx.screen.say(&format!("{}  totalSyncNum {total}", task.line));
-    if !run.state_reason.is_empty() {
-        cx.screen.say(&format!("task {}: {}: {}", task.id, run.state().as_str_name(), run.state_reason));
-    }
     Ok((run.state(), Exit::of_run(&run, report.as_ref())))
 }
 

@@ -151,7 +151,9 @@ fn in_words(name: &str, endpoint: &Endpoint, error: &DbError) -> String {
         (Class::Busy, _) => "try again; if it stays, allow more connections on the server",
         (Class::Row | Class::Other, _) => "the message is the server's own",
     };
-    format!("connection `{name}` to {place}: {message}; {remedy}")
+    // Some errors name the place themselves.
+    let place = if message.contains(&place) { String::new() } else { format!(" to {place}") };
+    format!("connection `{name}`{place}: {message}; {remedy}")
 }
 
 /// A message without the endpoint's password, encoded or not, should a server or a driver ever repeat it.

@@ -11,26 +11,26 @@ use shanty_sync::driver::SyncDriver;
 use std::sync::Arc;
 
 /// A worker with the databases `source` and `target`.
-pub struct Alone {
-    pub driver: SyncDriver,
+pub(crate) struct Alone {
+    driver: SyncDriver,
 }
 
 impl Alone {
-    pub fn new(source: &str, target: &str) -> Alone {
+    pub(crate) fn new(source: &str, target: &str) -> Alone {
         let connections = [("source", source), ("target", target)];
         let settings = connections.map(|(name, url)| (name.to_owned(), Settings::new(url)));
         Alone { driver: SyncDriver::new(Registry::new(settings.into())) }
     }
 
     /// One step; answers its reports.
-    pub async fn step(&self, spec: &Spec, step: Step) -> (Result<Outcome, DriverError>, Vec<Partial>) {
+    pub(crate) async fn step(&self, spec: &Spec, step: Step) -> (Result<Outcome, DriverError>, Vec<Partial>) {
         let (cx, port) = AttemptContext::<DbSync>::for_test(spec, &step, &Directive::default(), 0).unwrap();
         let ended = self.driver.run(cx).await;
         (ended, partials(&port))
     }
 
     /// All steps to the end.
-    pub async fn run(&self, spec: &Spec) -> Result<Report, String> {
+    pub(crate) async fn run(&self, spec: &Spec) -> Result<Report, String> {
         let node: NodeId = "alone".parse().unwrap();
         let mut tally = Tally::default();
         let mut shards: Vec<(Step, ShardState)> = Vec::new();
@@ -62,6 +62,6 @@ impl Alone {
 }
 
 /// What an attempt reported so far.
-pub fn partials(port: &Arc<TestPort>) -> Vec<Partial> {
+pub(crate) fn partials(port: &Arc<TestPort>) -> Vec<Partial> {
     port.seen().partials.iter().map(|bytes| rmp_serde::from_slice(bytes).unwrap()).collect()
 }

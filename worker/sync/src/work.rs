@@ -63,7 +63,7 @@ impl<'a> Work<'a> {
     /// # Errors
     /// As [`Sessions::open`].
     pub async fn source(&self) -> Result<Box<dyn Connection>, SyncError> {
-        self.sessions.open(&self.spec().source.connection, Use::Read).await
+        at("source.connection", self.sessions.open(&self.spec().source.connection, Use::Read).await)
     }
 
     /// A session with the target.
@@ -71,7 +71,7 @@ impl<'a> Work<'a> {
     /// # Errors
     /// As [`Sessions::open`].
     pub async fn target(&self) -> Result<Box<dyn Connection>, SyncError> {
-        self.sessions.open(&self.spec().target.connection, Use::Write).await
+        at("target.connection", self.sessions.open(&self.spec().target.connection, Use::Write).await)
     }
 
     /// Gives sessions back that have nothing under way.
@@ -121,4 +121,13 @@ impl<'a> Work<'a> {
             DriverError::Transient(message) => SyncError::Transient(message),
         })
     }
+}
+
+/// Names the field of the spec that an error is about.
+fn at<T>(field: &str, result: Result<T, SyncError>) -> Result<T, SyncError> {
+    result.map_err(|error| match error {
+        SyncError::Permanent(message) => SyncError::Permanent(format!("{field}: {message}")),
+        SyncError::Transient(message) => SyncError::Transient(format!("{field}: {message}")),
+        error @ (SyncError::Fenced | SyncError::Stopped) => error,
+    })
 }

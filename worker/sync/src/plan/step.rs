@@ -121,6 +121,7 @@ async fn check(
             target.dialect().create_table(&plan.target).map_err(SyncError::Permanent)?;
         }
         check_privileges(source, "source", &from.name, false).await?;
+        try_condition(source, &plan).await?;
         check_privileges(target, "target", &plan.target.name, true).await?;
         plans.push(plan);
     }
@@ -146,6 +147,25 @@ async fn check(
     });
     let notes = notes.collect();
     Ok((plans, notes))
+}
+
+/// A condition that the source does not understand must be told before the target is touched.
+async fn try_condition(source: &mut dyn Connection, plan: &TablePlan) -> Result<(), SyncError> {
+    if plan.filters.is_empty() {
+        return Ok(());
+    }
+    let sql = source.dialect().select(&SelectParts {
+        table: &plan.source,
+        exprs: &["1".to_owned()],
+        filters: &plan.filters,
+        order: &[],
+        direction: Order::Up,
+        limit: Some(1),
+        offset: 0,
+        keyset: false,
+    });
+    source.query(&sql).await.doing("where: the source does not take the condition")?;
+    Ok(())
 }
 
 async fn check_privileges(

@@ -111,7 +111,9 @@ fn the_template_is_the_plain_worker_with_a_name() {
 fn switched_on(role: &str) -> tempfile::NamedTempFile {
     let path = units().join(format!("../config/{role}.toml"));
     let text = std::fs::read_to_string(path).expect("an example");
-    let setting = |line: &str| line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+    let table = |line: &str| line.starts_with('[') && line.ends_with(']');
+    let setting =
+        |line: &str| table(line) || line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
     let on = |line: &str| match line.strip_prefix("# ") {
         Some(rest) if setting(rest) => rest.to_owned(),
         _ => line.to_owned(),

@@ -142,7 +142,7 @@ impl Run {
             let at = shards.iter().position(|(_, state)| *state == ShardState::Pending).unwrap();
             let step = shards[at].0;
             let (ended, partials) = alone.step(&spec, step).await;
-            assert!(matches!(ended, Ok(Outcome::Done)), "{step}: {from} {to}");
+            assert!(matches!(ended, Ok(Outcome::Done)), "{step}: {from} {to}: {ended:?}");
             for partial in partials {
                 let (found, _notes) = tally.absorb(u32::try_from(at).unwrap(), &node, partial);
                 for found in found {
@@ -159,6 +159,11 @@ impl Run {
     async fn compare(&self, level: Verify) -> Result<Compared, DriverError> {
         done(&self.target, &["DELETE FROM shanty_sync_shard WHERE step LIKE 'verify/%'"]).await;
         self.compare_again(level).await
+    }
+
+    /// Ends the run, so that another one can have its name.
+    async fn forget(&self) {
+        done(&self.target, &["DELETE FROM shanty_sync_table", "DELETE FROM shanty_sync_shard"]).await;
     }
 
     async fn compare_again(&self, level: Verify) -> Result<Compared, DriverError> {
@@ -394,9 +399,9 @@ async fn a_sweep_finds_what_was_deleted() {
         let all = "SELECT id, version FROM s ORDER BY id";
         assert_eq!(content(&source, all).await, content(&target, all).await, "{pair}");
         // With a condition nobody knows where the other rows are from.
-        let some = Run { spec: Spec { condition: "id < 1000".into(), ..sweep }, ..run };
-        done(&target, &["DELETE FROM shanty_sync_table", "DELETE FROM shanty_sync_shard"]).await;
-        let some = Run::copied(&source, &target, some.spec).await;
+        run.forget().await;
+        let some = Spec { condition: "id < 1000".into(), ..sweep };
+        let some = Run::copied(&source, &target, some).await;
         let (found, notes) = some.compare(Verify::None).await.unwrap();
         assert_eq!(figures(&found), (0, 0, 0, 0, true), "{pair}: {found:?} {notes:?}");
         assert!(noted(&notes, "ROWS_BEYOND_THE_COPY"), "{pair}: {notes:?}");
@@ -469,6 +474,7 @@ async fn an_emptied_source_empties_nothing() {
         // As many other rows in the place of those that went: numbers of rows say nothing.
         done(&source, &["CREATE TABLE named (name VARCHAR(20) NOT NULL PRIMARY KEY)"]).await;
         insert(&source, "named", (0..2000).map(|n| format!("('old {n}')"))).await;
+        run.forget().await;
         let run = Run::copied(&source, &target, spec("named")).await;
         done(&source, &["DELETE FROM named WHERE name < 'old 5'"]).await;
         insert(&source, "named", (0..1800).map(|n| format!("('new {n}')"))).await;
@@ -507,6 +513,21 @@ async fn rows_put_aside_and_values_converted_are_no_faults() {
         done(&target, &["UPDATE odd SET v = 5 WHERE id = 3", "DELETE FROM odd WHERE id = 4"]).await;
         let (found, notes) = run.compare(Verify::Repair).await.unwrap();
         assert_eq!(figures(&found), (1, 0, 1, 2, true), "{found:?} {notes:?}");
+        // The same without a key.
+        run.forget().await;
+        done(
+            &source,
+            &["CREATE TABLE loose (v TEXT)", "INSERT INTO loose VALUES ('1'), ('3.7'), ('3.7'), ('4')"],
+        )
+        .await;
+        done(&target, &["CREATE TABLE loose (v INTEGER)"]).await;
+        let lossy = Spec { on_lossy: OnLossy::Convert, ..spec("loose") };
+        let run = Run::copied(&source, &target, lossy).await;
+        let (found, notes) = run.compare(Verify::Checksum).await.unwrap();
+        assert_eq!(figures(&found), (0, 0, 0, 0, true), "{found:?} {notes:?}");
+        done(&target, &["INSERT INTO loose VALUES (4)"]).await;
+        let (found, notes) = run.compare(Verify::Checksum).await.unwrap();
+        assert_eq!(figures(&found), (0, 1, 0, 0, false), "{found:?} {notes:?}");
     }
 }
 
@@ -538,5 +559,71 @@ async fn an_overtaken_repair_writes_nothing() {
         assert!(error.to_string().contains("taken this shard over"), "{error}");
         let rows = content(&target, "SELECT id FROM live WHERE id IN (5, 5000)").await;
         assert_eq!(rows, [[Some("5000".to_owned())]]);
+    }
+}
+
+/// Rows of eight columns, about 176 bytes each, made by the server itself.
+async fn fill_wide(engine: Engine, url: &str, rows: u64, with_double: bool) {
+    let double = if with_double { "DOUBLE PRECISION" } else { "BIGINT" };
+    let moment = if engine == Engine::Postgres { "TIMESTAMP" } else { "DATETIME" };
+    let numbers = match engine {
+        Engine::Mysql => format!("SELECT seq AS i FROM seq_1_to_{rows}"),
+        Engine::Postgres => format!("SELECT i FROM generate_series(1, {rows}) AS i"),
+        Engine::Sqlite => format!(
+            "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < {rows}) SELECT i FROM c"
+        ),
+    };
+    let concat = |text: &str| match engine {
+        Engine::Mysql => format!("CONCAT('{text}', i)"),
+        Engine::Postgres | Engine::Sqlite => format!("'{text}' || i"),
+    };
+    let name = concat("a name that has some thirty bytes ");
+    let note = concat("a note that is quite a bit longer, as notes tend to be, with a number ");
+    let at =
+        if engine == Engine::Postgres { "TIMESTAMP '2024-02-29 12:34:56'" } else { "'2024-02-29 12:34:56'" };
+    let create = format!(
+        "CREATE TABLE wide (id BIGINT NOT NULL PRIMARY KEY, n INTEGER, big BIGINT, price BIGINT, at {moment}, \
+         name VARCHAR(60){0}, note VARCHAR(120){0}, f {double})",
+        exact(engine)
+    );
+    let fill = format!(
+        "INSERT INTO wide SELECT i, i % 1000, i * 7919, i % 100000, {at}, {name}, {note}, \
+         {} FROM ({numbers}) AS numbers",
+        if with_double { "i / 3.0" } else { "i" }
+    );
+    done(url, &[&create, &fill]).await;
+    match engine {
+        Engine::Mysql => drop(content(url, "ANALYZE TABLE wide").await),
+        Engine::Postgres | Engine::Sqlite => done(url, &["ANALYZE"]).await,
+    }
+}
+
+/// What a comparison costs beside the copy. Not a check: it prints figures, and wants a machine to itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "prints figures; run it alone"]
+async fn figures_of_a_comparison() {
+    const MANY: u64 = 2_000_000;
+    let places = Places::all();
+    for (with_double, (from, source, to, target)) in places
+        .pairs()
+        .into_iter()
+        .map(|pair| (false, pair))
+        .chain(places.pairs().into_iter().map(|pair| (true, pair)))
+    {
+        fill_wide(from, &source, MANY, with_double).await;
+        let begun = std::time::Instant::now();
+        let run = Run::copied(&source, &target, spec("wide")).await;
+        let copied = begun.elapsed();
+        let begun = std::time::Instant::now();
+        let (found, notes) = run.compare(Verify::Checksum).await.unwrap();
+        let compared = begun.elapsed();
+        assert!(found.equal && found.source_rows == MANY, "{found:?} {notes:?}");
+        println!(
+            "{from} → {to}, double: {with_double}: copied in {copied:.1?}, compared in {compared:.1?}, {:.0} %",
+            100.0 * compared.as_secs_f64() / copied.as_secs_f64()
+        );
+        for url in [&source, &target] {
+            done(url, &["DROP TABLE wide"]).await;
+        }
     }
 }

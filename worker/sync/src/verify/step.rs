@@ -57,20 +57,19 @@ pub async fn verify(work: &Work<'_>, table: u32, part: Option<u32>) -> Result<()
     finish(ends, held, Kept { result: Some(result), ..kept }).await
 }
 
-/// The plan with the target's columns as they are: of a table that the run made, it knows no native types.
+/// The plan with the target's native types: of a table that the run made, it knows none. Kinds stay those that the
+/// copy went by.
 async fn described(target: &mut dyn Connection, mut plan: TablePlan) -> Result<TablePlan, SyncError> {
     let name = plan.target.name.clone();
+    let gone =
+        |what: &str| SyncError::permanent(format!("{what} is gone since it was copied; copy it again"));
     let there = target.describe(&name).await.doing(&format!("describing {name} in the target"))?;
-    let there = there.ok_or_else(|| {
-        SyncError::permanent(format!("target.table: {name} is gone since it was copied; copy it again"))
-    })?;
+    let there = there.ok_or_else(|| gone(&format!("target.table: {name}")))?;
     for pair in plan.columns.iter_mut().chain(&mut plan.key) {
-        pair.target = there.column(&pair.target.name).cloned().ok_or_else(|| {
-            let column = &pair.target.name;
-            SyncError::permanent(format!(
-                "columns: `{column}` of {name} is gone since it was copied; copy it again"
-            ))
-        })?;
+        let column = there
+            .column(&pair.target.name)
+            .ok_or_else(|| gone(&format!("columns: `{}` of {name}", pair.target.name)))?;
+        pair.target.native.clone_from(&column.native);
     }
     Ok(plan)
 }

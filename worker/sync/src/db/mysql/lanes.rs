@@ -73,11 +73,17 @@ async fn infile(session: &mut Session, table: &str, columns: &[Column], rows: &[
 fn infile_statement(table: &str, columns: &[Column]) -> String {
     let mut targets = Vec::with_capacity(columns.len());
     let mut sets = Vec::new();
+    // With a SET, MariaDB forgets that a value was given for what it numbers, and takes 0 for none: unless the SET
+    // gives it.
+    let has_set = columns.iter().any(|column| is_hex(&column.kind));
     for (at, column) in columns.iter().enumerate() {
         let name = ident(&column.name);
         if is_hex(&column.kind) {
             targets.push(format!("@h{at}"));
             sets.push(format!("{name} = UNHEX(@h{at})"));
+        } else if column.auto && has_set {
+            targets.push(format!("@h{at}"));
+            sets.push(format!("{name} = @h{at}"));
         } else {
             targets.push(name);
         }

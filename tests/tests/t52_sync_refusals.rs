@@ -107,7 +107,7 @@ async fn each_wrong_thing_is_one_clear_error_before_any_row() {
         wrong(
             "table",
             table("my_a", "pg_b", "tt"),
-            &["source.table", "`my_a`", "does not exist", "did you mean", "t"],
+            &["source.table", "`my_a`", "does not exist", "near it: t"],
         ),
         wrong(
             "pattern",
@@ -130,9 +130,13 @@ async fn each_wrong_thing_is_one_clear_error_before_any_row() {
         wrong(
             "closed mysql",
             table("closed_my", "pg_b", "t"),
-            &["source.connection", "closed_my", "127.0.0.1"],
+            &["source.connection", "closed_my", "127.0.0.1", "nothing was written"],
         ),
-        wrong("closed postgres", to("closed_pg", "n5"), &["target.connection", "closed_pg", "127.0.0.1"]),
+        wrong(
+            "closed postgres",
+            to("closed_pg", "n5"),
+            &["target.connection", "closed_pg", "127.0.0.1", "nothing was written"],
+        ),
         wrong(
             "no database",
             table("no_database", "pg_b", "t"),

@@ -72,7 +72,7 @@ fn statements(engine: Engine, rows: u64) -> [String; 2] {
               IF(n % 6 = 0, NULL, IF(n % 9 = 0, '', UNHEX(MD5(n)))),
               IF(n % 8 = 0, NULL, DATE_ADD('1970-01-01', INTERVAL n % 20000 DAY)),
               DATE_ADD('2001-02-03 04:05:06', INTERVAL n * 1000003 MICROSECOND)
-              FROM (SELECT seq AS n FROM seq_1_to_{rows}) AS numbers"#
+              FROM (SELECT CAST(seq AS SIGNED) AS n FROM seq_1_to_{rows}) AS numbers"#
         ),
         Engine::Postgres => format!(
             r#"INSERT INTO portable SELECT n * 3 - 3000, n % 2 = 1, (n * 7) % 60000 - 30000,

@@ -472,6 +472,7 @@ async fn an_emptied_source_empties_nothing() {
         let (found, _) = run.compare(Verify::Repair).await.unwrap();
         assert_eq!((found.equal, found.extra), (true, 500));
         // As many other rows in the place of those that went: numbers of rows say nothing.
+        let target = places.fresh(Engine::Sqlite).unwrap();
         done(&source, &["CREATE TABLE named (name VARCHAR(20) NOT NULL PRIMARY KEY)"]).await;
         insert(&source, "named", (0..2000).map(|n| format!("('old {n}')"))).await;
         run.forget().await;

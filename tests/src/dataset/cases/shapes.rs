@@ -13,7 +13,7 @@ pub(super) fn shapes() -> Vec<Case> {
     let wide_create = format!(
         "CREATE TABLE {{t}} (id INT PRIMARY KEY, {})",
         (0..499)
-            .map(|i| format!("c{i} {}", ["INT", "VARCHAR(9)", "BIGINT"][i % 3]))
+            .map(|i| format!("c{i} {}", ["INT", "VARCHAR(4)", "BIGINT"][i % 3]))
             .collect::<Vec<_>>()
             .join(", ")
     );

@@ -24,7 +24,7 @@ pub(super) fn numbers() -> Vec<Case> {
     ];
     vec![
         case(
-            "float",
+            "floats",
             MariaDb,
             Postgres,
             &["CREATE TABLE {t} (id INT PRIMARY KEY, f FLOAT) ENGINE=InnoDB", floats],

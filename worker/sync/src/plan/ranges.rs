@@ -141,7 +141,8 @@ async fn whole_numbers(
     let mut gathered = 0;
     let mut open = vec![(least - 1, most, 0)];
     while let Some((low, high, halved)) = open.pop() {
-        let Some(held) = estimate(source, plan, piece, column, low, high).await? else {
+        let Some(held) = estimate(source, plan, piece, column, (low >= least).then_some(low), high).await?
+        else {
             return Ok(even(least, most, u64::from(workers) * PER_WORKER));
         };
         if gathered + held <= rows || high - low <= 1 || halved >= MOST_HALVINGS {
@@ -167,18 +168,21 @@ async fn whole_numbers(
     Ok(borders)
 }
 
-/// The server's estimate of the rows in `(low, high]`; none when it makes none.
+/// The server's estimate of the rows in `(low, high]`, or of all up to `high`; none when it makes none.
 async fn estimate(
     source: &mut dyn Connection,
     plan: &TablePlan,
     piece: &Piece,
     column: &Column,
-    low: i128,
+    low: Option<i128>,
     high: i128,
 ) -> Result<Option<u64>, SyncError> {
     let dialect = source.dialect();
-    let range =
-        Piece { lower: Some(vec![low.to_string()]), upper: Some(vec![high.to_string()]), ..piece.clone() };
+    let range = Piece {
+        lower: low.map(|low| vec![low.to_string()]),
+        upper: Some(vec![high.to_string()]),
+        ..piece.clone()
+    };
     let key = [column];
     let conditions: Vec<String> = [(range.lower, Comparison::After), (range.upper, Comparison::UpTo)]
         .into_iter()

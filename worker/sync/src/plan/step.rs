@@ -41,8 +41,9 @@ struct Progress {
 /// # Errors
 /// [`SyncError`]; `Permanent` for everything that the spec or the databases must be changed for.
 pub async fn plan(work: &Work<'_>) -> Result<(), SyncError> {
-    let mut source = work.source().await?;
-    let mut target = work.target().await?;
+    let first = work.cx.id().number == 1;
+    let mut source = at_the_door(first, work.source().await)?;
+    let mut target = at_the_door(first, work.target().await)?;
     let kept = match work.cx.id().number {
         // A first attempt finds nothing, and must not write before the check.
         1 => Vec::new(),
@@ -74,6 +75,16 @@ pub async fn plan(work: &Work<'_>) -> Result<(), SyncError> {
     let Planner { source, target, .. } = planner;
     work.put_back(Some(source), Some(target));
     Ok(())
+}
+
+/// A database that does not answer when a run begins is an error of the spec; later it is waited for.
+fn at_the_door<T>(first: bool, opened: Result<T, SyncError>) -> Result<T, SyncError> {
+    opened.map_err(|error| match error {
+        SyncError::Transient(message) if first => SyncError::Permanent(format!(
+            "{message}; nothing was written: start it again when the database answers"
+        )),
+        error => error,
+    })
 }
 
 /// Checks all tables against both databases; writes nothing.
@@ -235,7 +246,8 @@ async fn set_watermark(
     if work.spec().mode != Mode::Incremental {
         return Ok(());
     }
-    let name = stream(work.spec(), plan);
+    let asked_for = names::target(&work.spec().target, &plan.source);
+    let name = stream(work.spec(), plan, &asked_for);
     plan.since = work.control.mark(target, &name).await?;
     let found = window(source, plan, work.spec(), plan.since.clone()).await?;
     plan.watermark = found.watermark;

@@ -4,32 +4,35 @@
 //!   watermark of the run before        oldest open transaction
 //!            │◄─ overlap ─┤                      │
 //!   ─────────┴────────────┴──────────────────────┴──────────► diff column
-//!            └────────────── read and upserted ──┘ = watermark of the next run
+//!            └────── read and upserted ───┘ the newest row below it = watermark of the next run
 //! ```
 //! Rows with equal values are never parted: the window holds both of its ends, and an upsert makes reading twice
 //! harmless. The first run has no watermark: it copies everything, and leaves one that was taken before it began.
 //! In: a stored watermark, the source. Out: the pieces to copy, the watermark that holds after them.
-//! Never: the largest value in the target as a watermark; a value above the source's own clock.
+//! Never: the largest value in the target as a watermark; a value above the source's own clock, or above the newest
+//! row (a row with a time of its own may come after it).
 //! Tests: below; `worker/sync/tests/`.
 
 use super::piece::{By, Piece};
 use super::table_plan::TablePlan;
-use crate::db::Connection;
+use crate::copy::order_expr;
+use crate::db::{Connection, Order, SelectParts};
 use crate::digest::md5_hex;
 use crate::error::{Doing, SyncError};
-use crate::schema::Kind;
+use crate::schema::{Column, Kind, TableName};
 use shanty_model::kind::db_sync::{Note, Spec};
 use std::time::Duration;
 
-/// The name under which a table's watermark is kept: the same for all runs of the same copy.
-pub(super) fn stream(spec: &Spec, plan: &TablePlan) -> String {
+/// The name under which a table's watermark is kept: the same for all runs of the same copy, whether the target was
+/// there (and told its schema) or not.
+pub(super) fn stream(spec: &Spec, plan: &TablePlan, target: &TableName) -> String {
     let diff = plan.diff.as_ref().map(|pair| pair.source.name.as_str()).unwrap_or_default();
     let words = [
         spec.source.connection.as_str(),
         &plan.source.to_string(),
         diff,
         &spec.target.connection,
-        &plan.target.name.to_string(),
+        &target.to_string(),
         &spec.condition,
     ];
     // A length before each word: no two lists of words look alike.
@@ -60,7 +63,11 @@ pub(super) async fn window(
         return Err(SyncError::permanent("diff_column: is mandatory with mode INCREMENTAL"));
     };
     let doing = format!("asking for a safe watermark of {}", plan.source);
-    let (upper, doubt) = source.safe_upper(&plan.source, diff).await.doing(&doing)?;
+    let (safe, doubt) = source.safe_upper(&plan.source, diff).await.doing(&doing)?;
+    let upper = match safe {
+        Some(safe) => newest(source, plan, diff, &safe).await?,
+        None => None,
+    };
     let notes = doubt.map(|message| Note { warning: true, reason: "WATERMARK_UNSURE".to_owned(), message });
     let notes = notes.into_iter().collect();
     let Some(from) = from else { return Ok(Window { pieces: None, watermark: upper, notes }) };
@@ -71,7 +78,7 @@ pub(super) async fn window(
         ))
     })?;
     let dialect = source.dialect();
-    let column = dialect.key_expr(diff).unwrap_or_else(|| dialect.ident(&diff.name));
+    let column = order_expr(dialect, diff);
     let mut filters = vec![format!("{column} >= {}", dialect.literal(diff, &lower))];
     if let Some(upper) = &upper {
         filters.push(format!("{column} <= {}", dialect.literal(diff, upper)));
@@ -82,6 +89,30 @@ pub(super) async fn window(
         pieces.push(Piece { by: By::Key, filters, ..Piece::default() });
     }
     Ok(Window { pieces: Some(pieces), watermark: upper.or(Some(from)), notes })
+}
+
+/// The largest value that is there, up to the safe one: rows may come with times of their own, later than the last
+/// but long past.
+async fn newest(
+    source: &mut dyn Connection,
+    plan: &TablePlan,
+    diff: &Column,
+    safe: &str,
+) -> Result<Option<String>, SyncError> {
+    let dialect = source.dialect();
+    let column = order_expr(dialect, diff);
+    let sql = dialect.select(&SelectParts {
+        table: &plan.source,
+        exprs: &[dialect.key_select(diff)],
+        filters: &[format!("{column} <= {}", dialect.literal(diff, safe))],
+        order: &[column],
+        direction: Order::Down,
+        limit: Some(1),
+        offset: 0,
+        keyset: false,
+    });
+    let rows = source.query(&sql).await.doing(&format!("looking for the newest row of {}", plan.source))?;
+    Ok(rows.into_iter().next().and_then(|row| row.into_iter().next().flatten()))
 }
 
 /// The value `overlap` before `value`; none when the kind is no time and there is an overlap.

@@ -157,6 +157,9 @@ impl Postgres {
         self.server.launch();
         let began = Instant::now();
         while !self.ask("SELECT 1").status.success() {
+            if self.server.waits_for_its_forerunner() {
+                self.server.launch();
+            }
             self.server.still_lives(began);
         }
     }
@@ -330,6 +333,13 @@ impl Server {
             process.last_words()
         );
         std::thread::sleep(Duration::from_millis(30));
+    }
+
+    /// A killed PostgreSQL's children end a moment after it; until then the next one refuses to start.
+    fn waits_for_its_forerunner(&mut self) -> bool {
+        self.process.as_mut().is_some_and(|process| {
+            process.ended().is_some() && process.last_words().contains("pre-existing shared memory block")
+        })
     }
 
     fn kill(&mut self) {

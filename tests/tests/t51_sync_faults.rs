@@ -310,13 +310,17 @@ async fn survives_lost_commits(engine: Engine, keyed: bool) {
     let fates =
         [Fate::LoseAnswer, Fate::CutBehind, Fate::Delay(Duration::from_millis(300)), Fate::LoseCommit];
     // A table without a key is one transaction: hit it, and what comes before and after it.
-    proxy.every(if keyed { 5 } else { 3 }, &fates);
-    let spec = with(table("source", "proxied", "orders"), json!({ "workers": 2, "page_rows": 1000 }));
-    let run = start(&client, &spec).await;
-    arrived_once(&yard, &client, &run.name, &orders, ("source", "target")).await;
+    let rhythms: &[u64] = if keyed { &[5] } else { &[2, 3, 4] };
+    for nth in rhythms {
+        eprintln!("every {nth}");
+        proxy.every(*nth, &fates);
+        let more = json!({ "workers": 2, "page_rows": 1000, "on_existing": "TRUNCATE" });
+        let run = start(&client, &with(table("source", "proxied", "orders"), more)).await;
+        arrived_once(&yard, &client, &run.name, &orders, ("source", "target")).await;
+    }
     let done = proxy.done();
     eprintln!("{engine:?}, keyed {keyed}: {done:?}");
-    assert!(done.lost_answers > 0, "{done:?}");
+    assert!(done.lost_answers > 0 && done.lost_commits > 0 && done.cut_behind > 0, "{done:?}");
     assert!(!keyed || (done.lost_answers > 3 && done.lost_commits > 3 && done.cut_behind > 3), "{done:?}");
 }
 

@@ -11,6 +11,7 @@
 //! | `form` | how a table's rows are read and encoded |
 //! | `reader` | one page after the other, of fitting size |
 //! | `pace` | limits: rows and bytes per second, lag, latency |
+//! | `turn` | when the reader may go on |
 //! | `cut` | giving up a part of what is left |
 //! | `writer` | one transaction per page |
 //! | `isolate` | which row of a page the target refuses |
@@ -25,6 +26,7 @@ mod isolate;
 mod pace;
 pub mod page;
 mod reader;
+mod turn;
 mod writer;
 
 pub(crate) use cut::key_after;

@@ -6,18 +6,19 @@
 
 use super::cut::split_key;
 use super::form::Form;
-use super::pace::{LOOK_EVERY, Pace, rows_of_a_second, sparing};
+use super::pace::{LOOK_EVERY, rows_of_a_second, sparing};
 use super::page::{Page, PageMaker};
+use super::turn::Turn;
 use crate::db::{Connection, RowSink, Select};
 use crate::error::{Doing, SyncError};
 use crate::plan::{By, Key, Piece, TablePlan};
-use shanty_model::kind::db_sync::{Directive, Note, Throttle};
+use shanty_model::kind::db_sync::{Note, Throttle};
 use shanty_rt::clock;
-use shanty_rt::driver::StopReason;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 
 /// Rows of a shard's first page, whose width is not known yet.
 const FIRST_ROWS: u64 = 1_000;
@@ -25,6 +26,8 @@ const FIRST_ROWS: u64 = 1_000;
 const LEAST_ROWS: u64 = 10;
 /// A page grows by at most this factor over the one before.
 const GROWTH: u64 = 8;
+/// Bytes that a row of a table without a key is taken to have, when a page under a limit of bytes is cut.
+const WHOLE_ROW: u64 = 64;
 /// The source is asked again this often while it is spared.
 const SPARE_FOR: Duration = Duration::from_millis(500);
 
@@ -61,8 +64,7 @@ pub(super) struct Reader {
     pub(super) left: u64,
     pub(super) sizes: Sizes,
     pub(super) throttle: Throttle,
-    pub(super) directives: watch::Receiver<String>,
-    pub(super) stop: watch::Receiver<Option<StopReason>>,
+    pub(super) turn: Turn,
     pub(super) out: mpsc::Sender<Read>,
     pub(super) free: mpsc::Receiver<Page>,
 }
@@ -77,13 +79,12 @@ impl Reader {
             return self.read_whole().await;
         }
         let mut limit = FIRST_ROWS.min(self.sizes.rows);
-        let mut pace = Pace::default();
-        let mut limits = self.directive();
-        let mut cuts_done = limits.cuts;
+        let mut cuts_done = self.turn.limits().cuts;
         let mut looked_at = Duration::ZERO;
         let mut average = 256;
         loop {
-            limits = self.wait_for_turn(&mut pace, limits, &mut looked_at).await?;
+            let limits = self.turn.come().await?;
+            self.mind_the_source(&mut looked_at).await?;
             if limits.cuts > cuts_done {
                 cuts_done = limits.cuts;
                 self.cut().await?;
@@ -91,7 +92,7 @@ impl Reader {
             let rows = limit.min(rows_of_a_second(&limits, average));
             let page = self.read_page(rows).await?;
             let (read, bytes) = (count(page.rows() + page.refused.len()), page.bytes);
-            pace.spend(clock::boottime(), read, bytes, &limits);
+            self.turn.spend(read, bytes);
             self.left = self.left.saturating_sub(read);
             if let Some(width) = count(page.payload_bytes()).checked_div(read) {
                 average = width.max(1);
@@ -129,10 +130,11 @@ impl Reader {
         let mut sink = WholeSink {
             form: &form,
             maker: Some(PageMaker::new(&form.rows, Page::default(), form.raw, self.sizes.bytes)),
-            bytes: self.sizes.bytes,
+            rows: 0,
+            sizes: self.sizes,
             out: &self.out,
             free: &mut self.free,
-            stop: &self.stop,
+            turn: &mut self.turn,
             broken: false,
         };
         let select = Select { sql: &sql, columns: &form.columns, raw: form.raw };
@@ -149,54 +151,21 @@ impl Reader {
         Ok(self.source)
     }
 
-    fn directive(&self) -> Directive {
-        serde_json::from_str(&self.directives.borrow()).unwrap_or_default()
-    }
-
-    /// Waits until the limits and the source's condition allow the next page.
-    async fn wait_for_turn(
-        &mut self,
-        pace: &mut Pace,
-        mut limits: Directive,
-        looked_at: &mut Duration,
-    ) -> Result<Directive, SyncError> {
-        loop {
-            if self.stop.borrow().is_some() {
+    /// Looks at the source's condition now and then, and waits while it wants to be spared.
+    async fn mind_the_source(&mut self, looked_at: &mut Duration) -> Result<(), SyncError> {
+        if clock::boottime().saturating_sub(*looked_at) < LOOK_EVERY {
+            return Ok(());
+        }
+        if let Some(why) = self.look_at_source().await? {
+            let message = format!("reading pauses: {why}");
+            let note = Note { warning: true, reason: "SOURCE_SPARED".to_owned(), message };
+            if self.out.send(Read::Note(note)).await.is_err() {
                 return Err(SyncError::Stopped);
             }
-            let newest = self.directive();
-            if (newest.rows_per_second, newest.bytes_per_second)
-                != (limits.rows_per_second, limits.bytes_per_second)
-            {
-                pace.forgive(clock::boottime());
-            }
-            limits = newest;
-            let wait = pace.wait(clock::boottime());
-            if !wait.is_zero() {
-                tokio::select! {
-                    () = tokio::time::sleep(wait) => {}
-                    _ = self.directives.changed() => {}
-                    _ = self.stop.changed() => {}
-                }
-                continue;
-            }
-            if clock::boottime().saturating_sub(*looked_at) < LOOK_EVERY {
-                return Ok(limits);
-            }
-            match self.look_at_source().await? {
-                None => {}
-                Some(why) => {
-                    let message = format!("reading pauses: {why}");
-                    let note = Note { warning: true, reason: "SOURCE_SPARED".to_owned(), message };
-                    if self.out.send(Read::Note(note)).await.is_err() {
-                        return Err(SyncError::Stopped);
-                    }
-                    self.spare().await?;
-                }
-            }
-            *looked_at = clock::boottime();
-            return Ok(limits);
+            self.spare().await?;
         }
+        *looked_at = clock::boottime();
+        Ok(())
     }
 
     /// Waits until the source is in good condition again.
@@ -204,7 +173,7 @@ impl Reader {
         loop {
             tokio::select! {
                 () = tokio::time::sleep(SPARE_FOR) => {}
-                _ = self.stop.changed() => return Err(SyncError::Stopped),
+                () = self.turn.stopped() => return Err(SyncError::Stopped),
             }
             if self.look_at_source().await?.is_none() {
                 return Ok(());
@@ -246,26 +215,41 @@ impl Reader {
 struct WholeSink<'a> {
     form: &'a Form,
     maker: Option<PageMaker<'a>>,
-    bytes: usize,
+    /// Rows of the page in hand.
+    rows: u64,
+    sizes: Sizes,
     out: &'a mpsc::Sender<Read>,
     free: &'a mut mpsc::Receiver<Page>,
-    stop: &'a watch::Receiver<Option<StopReason>>,
+    turn: &'a mut Turn,
     broken: bool,
 }
 
 impl WholeSink<'_> {
     fn hand_over(&mut self) -> ControlFlow<()> {
         let memory = self.free.try_recv().unwrap_or_default();
-        let next = PageMaker::new(&self.form.rows, memory, self.form.raw, self.bytes);
+        let next = PageMaker::new(&self.form.rows, memory, self.form.raw, self.sizes.bytes);
         let Some(full) = self.maker.replace(next) else { return ControlFlow::Continue(()) };
         let page = full.finish(None);
+        self.rows = 0;
+        self.turn.spend(count(page.rows() + page.refused.len()), page.bytes);
         // The read is in the middle of its rows: this thread waits for the writer, others take its tasks over.
-        let is_sent = tokio::task::block_in_place(|| self.out.blocking_send(Read::Page(page)).is_ok());
-        if !is_sent || self.stop.borrow().is_some() {
-            self.broken = true;
-            return ControlFlow::Break(());
+        let goes_on = tokio::task::block_in_place(|| {
+            Handle::current().block_on(async {
+                self.out.send(Read::Page(page)).await.is_ok() && self.turn.come().await.is_ok()
+            })
+        });
+        if goes_on {
+            return ControlFlow::Continue(());
         }
-        ControlFlow::Continue(())
+        self.broken = true;
+        ControlFlow::Break(())
+    }
+
+    /// A row has ended: its page may have as well.
+    fn ended(&mut self, is_full: ControlFlow<()>) -> ControlFlow<()> {
+        self.rows += 1;
+        let most = self.sizes.rows.min(rows_of_a_second(self.turn.limits(), WHOLE_ROW));
+        if is_full.is_break() || self.rows >= most { self.hand_over() } else { ControlFlow::Continue(()) }
     }
 }
 
@@ -277,17 +261,13 @@ impl RowSink for WholeSink<'_> {
     }
 
     fn end_row(&mut self) -> ControlFlow<()> {
-        match self.maker.as_mut().map(RowSink::end_row) {
-            Some(ControlFlow::Break(())) => self.hand_over(),
-            Some(ControlFlow::Continue(())) | None => ControlFlow::Continue(()),
-        }
+        let is_full = self.maker.as_mut().map_or(ControlFlow::Continue(()), RowSink::end_row);
+        self.ended(is_full)
     }
 
     fn raw_row(&mut self, row: &[u8]) -> ControlFlow<()> {
-        match self.maker.as_mut().map(|maker| maker.raw_row(row)) {
-            Some(ControlFlow::Break(())) => self.hand_over(),
-            Some(ControlFlow::Continue(())) | None => ControlFlow::Continue(()),
-        }
+        let is_full = self.maker.as_mut().map_or(ControlFlow::Continue(()), |maker| maker.raw_row(row));
+        self.ended(is_full)
     }
 }
 

@@ -14,6 +14,7 @@ use super::form::Form;
 use super::isolate::{Budget, isolate};
 use super::page::Page;
 use super::reader::{Read, Reader, Sizes};
+use super::turn::Turn;
 use crate::control::{Held, Position, Rejected};
 use crate::db::{Class, Connection};
 use crate::error::{Doing, SyncError};
@@ -100,8 +101,7 @@ async fn copy_over_new_sessions(
             rows: u64::from(spec.page_rows()),
         },
         throttle: spec.throttle,
-        directives: work.cx.directive_changes(),
-        stop: work.cx.stopped(),
+        turn: Turn::new(work.cx.directive_changes(), work.cx.stopped()),
         out,
         free: memory,
     };

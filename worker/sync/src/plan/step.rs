@@ -308,11 +308,9 @@ impl Planner<'_> {
                 self.keep(ready, None).await?;
             }
             match &plan.window {
-                Some(pieces) => self.add_pieces(&plan, pieces).await?,
+                Some(pieces) => self.add_pieces(pieces).await?,
                 None => self.cut(&plan).await?,
             }
-            let next = Progress { tables: self.progress.tables + 1, ..Progress::default() };
-            self.keep(next, None).await?;
             self.report(Vec::new(), Vec::new()).await?;
         }
         Ok(())
@@ -336,13 +334,19 @@ impl Planner<'_> {
         Ok(())
     }
 
-    async fn add_pieces(&mut self, plan: &TablePlan, pieces: &[Piece]) -> Result<(), SyncError> {
+    async fn add_pieces(&mut self, pieces: &[Piece]) -> Result<(), SyncError> {
         for (part, piece) in (0..).zip(pieces) {
             if part >= self.progress.parts {
-                self.add(plan, part, piece, None, 0).await?;
+                let next = Progress { parts: part + 1, ..self.progress.clone() };
+                self.add(piece, 0, next).await?;
             }
         }
-        Ok(())
+        self.keep(self.after_the_table(), None).await
+    }
+
+    /// How far the plan is when the table in hand has all its shards.
+    fn after_the_table(&self) -> Progress {
+        Progress { tables: self.progress.tables + 1, ..Progress::default() }
     }
 
     async fn cut(&mut self, plan: &TablePlan) -> Result<(), SyncError> {
@@ -356,30 +360,23 @@ impl Planner<'_> {
             let piece =
                 Piece { lower: lower.clone(), upper: border.clone(), by: by(plan), filters: Vec::new() };
             let part = self.progress.parts;
-            let last = border.is_none();
-            let all = plan.rows_estimated.unwrap_or(ranges.rows);
-            let rest = all.saturating_sub(u64::from(part) * ranges.rows);
-            self.add(plan, part, &piece, border.clone(), if last { rest } else { ranges.rows }).await?;
-            if last {
-                return Ok(());
-            }
-            lower = border;
+            let Some(border) = border else {
+                // With its last shard the table is planned: whoever comes after must not begin it again.
+                let all = plan.rows_estimated.unwrap_or(ranges.rows);
+                let rest = all.saturating_sub(u64::from(part) * ranges.rows);
+                return self.add(&piece, rest, self.after_the_table()).await;
+            };
+            let next = Progress { parts: part + 1, after: Some(border.clone()), ..self.progress.clone() };
+            self.add(&piece, ranges.rows, next).await?;
+            lower = Some(border);
         }
     }
 
-    /// Makes a shard and remembers that it was found, in one transaction; then tells it.
-    async fn add(
-        &mut self,
-        plan: &TablePlan,
-        part: u32,
-        piece: &Piece,
-        after: Option<Key>,
-        rows: u64,
-    ) -> Result<(), SyncError> {
-        let step = Step::Copy { table: plan.table, part };
+    /// Makes the next shard of the table in hand and remembers that it was found, in one transaction; then tells it.
+    async fn add(&mut self, piece: &Piece, rows: u64, next: Progress) -> Result<(), SyncError> {
+        let step = Step::Copy { table: self.progress.tables, part: self.progress.parts };
         let sql = self.work.control.add(self.target.as_ref(), step, piece, rows);
-        let progress = Progress { parts: part + 1, after, ..self.progress.clone() };
-        self.keep(progress, Some(&sql)).await?;
+        self.keep(next, Some(&sql)).await?;
         self.report(vec![Found { step, rows }], Vec::new()).await
     }
 

@@ -329,8 +329,9 @@ async fn changing(database: &Database) {
         Engine::MariaDb => ("DATETIME(6)", " ENGINE=InnoDB"),
         Engine::Postgres | Engine::Sqlite => ("TIMESTAMP(6)", ""),
     };
-    let create =
-        format!("CREATE TABLE t (id BIGINT PRIMARY KEY, v INT NOT NULL, changed {micros} NOT NULL){options}");
+    let create = format!(
+        "CREATE TABLE t (id BIGINT NOT NULL PRIMARY KEY, v INT NOT NULL, changed {micros} NOT NULL){options}"
+    );
     database.run(&[create.as_str(), "CREATE INDEX t_changed ON t (changed)"]).await;
 }
 

@@ -47,7 +47,9 @@ impl Form {
                 Form::Micros => format!("DATE_FORMAT({c}, '%Y-%m-%d %H:%i:%s.%f')"),
             },
             Engine::Postgres => match self {
-                Form::Whole => format!("{c}::int8::text"),
+                Form::Whole => {
+                    format!("CASE {c}::text WHEN 'true' THEN '1' WHEN 'false' THEN '0' ELSE {c}::text END")
+                }
                 Form::Cents => format!("{c}::numeric(30,2)::text"),
                 Form::Eighths => format!("({c} * 8)::int8::text"),
                 Form::Text => format!("{c}::text"),

@@ -1,7 +1,8 @@
 //! Syncs while processes die, sleep and lose their connections: workers, the target's server, masters, and the answer
 //! to a COMMIT.
 //!
-//! In: one table, with a key and without, copied slowly enough to be hit. Out: count and hash of source and target, made
+//! In: one table, with a key and without, copied slowly enough to be hit, into one without a key, where a row that is
+//! written twice shows. Out: count and hash of source and target, made
 //! by the test's own SQL, and a run that SUCCEEDED. Never: trusts the report about what arrived.
 //!
 //! `SHANTY_LONG=1` makes fifty kills of eight.
@@ -41,6 +42,12 @@ async fn arrived_once(yard: &Yard, client: &Client, run: &str, orders: &Orders, 
     assert_eq!(target, source, "{} to {}", ends.0, ends.1);
     let report = client.sync_report(&run.name).await.expect("a report");
     assert_eq!(u64::try_from(report.rows).unwrap(), source.rows, "what the report says: {report:?}");
+}
+
+/// An empty target whose key does not hold doubles back: a row that is written twice must show.
+async fn open_to_doubles(yard: &Yard, connection: &str) {
+    let target = yard.db(connection);
+    target.run(&Orders::keyless("orders").create(target.engine)).await;
 }
 
 /// Highest attempt of all shards.
@@ -101,6 +108,7 @@ async fn survives_kills(engine: Engine, keyed: bool) {
     let (from, to) = (format!("{}_a", engine.short()), format!("{}_b", engine.short()));
     let orders = if keyed { Orders::keyed("orders") } else { Orders::keyless("orders") };
     orders.make(yard.db(&from), ROWS).await;
+    open_to_doubles(&yard, &to).await;
     let client = yard.client();
     let seconds = u32::try_from(kills()).unwrap() * 8;
     let run = start(&client, &slow(&from, &to, seconds)).await;
@@ -141,6 +149,7 @@ async fn a_sleeper_writes_nothing(engine: Engine, keyed: bool) {
     let (from, to) = (format!("{}_a", engine.short()), format!("{}_b", engine.short()));
     let orders = if keyed { Orders::keyed("orders") } else { Orders::keyless("orders") };
     orders.make(yard.db(&from), ROWS).await;
+    open_to_doubles(&yard, &to).await;
     let client = yard.client();
     let run = start(&client, &slow(&from, &to, 60)).await;
     if keyed {
@@ -208,6 +217,7 @@ async fn survives_the_targets_death(from: Engine, to: Engine) {
     let (a, b) = (format!("{}_a", from.short()), format!("{}_b", to.short()));
     let orders = Orders::keyed("orders");
     orders.make(yard.db(&a), ROWS).await;
+    open_to_doubles(&yard, &b).await;
     let client = yard.client();
     let run = start(&client, &slow(&a, &b, 60)).await;
     for _ in 0..2 {
@@ -306,6 +316,7 @@ async fn survives_lost_commits(engine: Engine, keyed: bool) {
     let yard = Yard::open(servers, databases, &[("proxied", through)], builder).await;
     let orders = if keyed { Orders::keyed("orders") } else { Orders::keyless("orders") };
     orders.make(yard.db("source"), 100_000).await;
+    open_to_doubles(&yard, "target").await;
     let client = yard.client();
     let fates =
         [Fate::LoseAnswer, Fate::CutBehind, Fate::Delay(Duration::from_millis(300)), Fate::LoseCommit];

@@ -1,4 +1,4 @@
-//! What is left to do with a table when all of its rows are there: indexes, counters, the watermark; and at the
+//! What is left to do with a table when all of its rows are there: its key, indexes, counters, the watermark; and at the
 //! very end, the sync's own state.
 //!
 //! In: a table's plan. Out: the table as it should be. Never: an index on a table that was there before.
@@ -21,7 +21,11 @@ pub async fn finish(work: &Work<'_>, table: u32) -> Result<(), SyncError> {
     let name = &plan.target.name;
     if plan.creates {
         let there = target.describe(name).await.doing(&format!("describing {name} in the target"))?;
-        let made = there.map(|there| there.indexes).unwrap_or_default();
+        let (made, keyed) =
+            there.map(|there| (there.indexes, !there.primary_key.is_empty())).unwrap_or_default();
+        if let (true, Some(sql)) = (plan.key_later && !keyed, target.dialect().create_key(&plan.target)) {
+            target.execute(&sql).await.doing(&format!("creating the key of {name}"))?;
+        }
         let indexes =
             plan.target.indexes.iter().filter(|index| !made.iter().any(|made| same(index, made))).cloned();
         let missing = Table { indexes: indexes.collect(), ..plan.target.clone() };

@@ -89,6 +89,15 @@ impl Control {
         Ok(())
     }
 
+    /// The statement that puts a table's plan in the place of the one that is kept.
+    ///
+    /// # Errors
+    /// When the plan cannot be written down.
+    pub fn replace_table(&self, target: &dyn Connection, plan: &TablePlan) -> Result<String, SyncError> {
+        let json = serde_json::to_string(plan).map_err(|error| SyncError::permanent(error.to_string()))?;
+        Ok(self.statements(target).update_table(plan.table, &json))
+    }
+
     /// The plans of all tables, by number.
     ///
     /// # Errors

@@ -66,6 +66,15 @@ impl Statements<'_> {
         )
     }
 
+    pub(super) fn update_table(&self, number: u32, plan: &str) -> String {
+        format!(
+            "UPDATE shanty_sync_table SET plan = {}, updated_ms = {} WHERE run = {} AND number = {number}",
+            self.text(plan),
+            clock::unix_ms(),
+            self.run(),
+        )
+    }
+
     pub(super) fn select_tables(&self) -> String {
         format!("SELECT plan FROM shanty_sync_table WHERE run = {} ORDER BY number", self.run())
     }

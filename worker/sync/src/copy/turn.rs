@@ -56,7 +56,7 @@ impl Turn {
             self.limits = newest;
             let wait = self.pace.wait(clock::boottime());
             if wait.is_zero() {
-                return Ok(self.limits.clone());
+                return Ok(self.limits);
             }
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}

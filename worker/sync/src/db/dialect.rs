@@ -129,6 +129,13 @@ pub trait Dialect: Send + Sync + fmt::Debug {
     /// In words, naming the column.
     fn create_table(&self, table: &Table) -> Result<String, String>;
 
+    /// The statement that makes the primary key of `table` after its rows are in, which is quicker than keeping it up
+    /// while they come; none for an engine that keeps its rows in the order of the key.
+    fn create_key(&self, table: &Table) -> Option<String> {
+        let _ = table;
+        None
+    }
+
     /// Statements that make the secondary indexes of `table`, to be run after the load.
     fn create_indexes(&self, table: &Table) -> Vec<String>;
 

@@ -54,6 +54,16 @@ impl Ends<'_> {
         if on_duplicate != Duplicate::Fail {
             self.check_upsert(&key, &target)?;
         }
+        // Rows are told apart by the source's key, unless values change on the way.
+        let exact = |name: &String| {
+            let found = columns.iter().find(|pair| pair.target.name == *name);
+            let (from, to) = self.engines();
+            found.is_some_and(|p| pair(from, &p.source, to, &p.target).is_ok_and(|codec| codec.is_identity()))
+        };
+        let key_later = self.target.is_none()
+            && on_duplicate == Duplicate::Fail
+            && self.to.create_key(&target).is_some()
+            && target.primary_key.iter().all(exact);
         let names = |columns: &[Column]| columns.iter().map(|c| c.name.clone()).collect::<Vec<_>>();
         let mut left_out = if self.target.is_none() { self.source.left_out.clone() } else { Vec::new() };
         left_out.sort();
@@ -74,6 +84,7 @@ impl Ends<'_> {
             diff,
             on_duplicate,
             creates: self.target.is_none(),
+            key_later,
             truncates: self.spec.on_existing == OnExisting::Truncate && self.target.is_some(),
             rows_estimated: self.source.rows,
             left_out,

@@ -156,8 +156,29 @@ async fn check(
         reason: "TABLE_WITHOUT_KEY".to_owned(),
         message: format!("{} has no key: one worker copies it in one transaction", plan.source),
     });
+    let keyless = plans.iter().filter(|plan| !plan.creates && !plan.key.is_empty() && !is_keyed(plan));
+    let notes = notes.chain(keyless.map(|plan| Note {
+        warning: true,
+        reason: "TARGET_WITHOUT_KEY".to_owned(),
+        message: format!(
+            "{} has no key for what identifies a row of {}; if an interrupted run left it behind, drop it and let the run \
+             make it again, else add the key",
+            plan.target.name, plan.source
+        ),
+    }));
     let notes = notes.collect();
     Ok((plans, notes))
+}
+
+/// Whether the target has a key or a unique index over the columns that identify a row.
+fn is_keyed(plan: &TablePlan) -> bool {
+    let key: Vec<&str> = plan.key.iter().map(|pair| pair.target.name.as_str()).collect();
+    let same = |names: Vec<&str>| names.len() == key.len() && names.iter().all(|name| key.contains(name));
+    let unique = plan.target.indexes.iter().filter(|index| index.unique);
+    same(plan.target.primary_key.iter().map(String::as_str).collect())
+        || unique
+            .into_iter()
+            .any(|index| same(index.columns.iter().map(|column| column.name.as_str()).collect()))
 }
 
 /// A condition that the source does not understand must be told before the target is touched.
@@ -303,9 +324,9 @@ impl Planner<'_> {
         {
             self.work.go_on()?;
             if !self.progress.ready {
-                self.make_ready(&plan).await?;
+                let learnt = self.make_ready(plan.clone()).await?;
                 let ready = Progress { ready: true, ..self.progress.clone() };
-                self.keep(ready, None).await?;
+                self.keep(ready, learnt.as_deref()).await?;
             }
             match &plan.window {
                 Some(pieces) => self.add_pieces(pieces).await?,
@@ -316,22 +337,34 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Makes or empties the target table. Done again, it changes nothing more: no shard of it is there yet.
-    async fn make_ready(&mut self, plan: &TablePlan) -> Result<(), SyncError> {
-        let name = &plan.target.name;
-        if plan.creates {
-            let there =
-                self.target.describe(name).await.doing(&format!("describing {name} in the target"))?;
-            if there.is_none() {
-                let sql = self.target.dialect().create_table(&plan.target).map_err(SyncError::Permanent)?;
-                self.target.execute(&sql).await.doing(&format!("creating {name}"))?;
-            }
-        }
+    /// Makes or empties the target table. Done again, it changes nothing more: no shard of it is there yet. Answers
+    /// the statement that keeps what was learnt of a table that was made.
+    async fn make_ready(&mut self, mut plan: TablePlan) -> Result<Option<String>, SyncError> {
+        let name = plan.target.name.clone();
         if plan.truncates {
-            let sql = self.target.dialect().clear(name);
+            let sql = self.target.dialect().clear(&name);
             self.target.execute(&sql).await.doing(&format!("emptying {name}"))?;
         }
-        Ok(())
+        if !plan.creates {
+            return Ok(None);
+        }
+        let doing = format!("describing {name} in the target");
+        let mut there = self.target.describe(&name).await.doing(&doing)?;
+        if there.is_none() {
+            let mut made = plan.target.clone();
+            if plan.key_later {
+                made.primary_key.clear();
+            }
+            let sql = self.target.dialect().create_table(&made).map_err(SyncError::Permanent)?;
+            self.target.execute(&sql).await.doing(&format!("creating {name}"))?;
+            there = self.target.describe(&name).await.doing(&doing)?;
+        }
+        let gone = |what: &str| {
+            SyncError::permanent(format!("target.table: {name}{what} is gone as soon as it was made"))
+        };
+        let there = there.ok_or_else(|| gone(""))?;
+        plan.take_natives(&there).map_err(|column| gone(&format!(", column `{column}`")))?;
+        self.work.control.replace_table(self.target.as_ref(), &plan).map(Some)
     }
 
     async fn add_pieces(&mut self, pieces: &[Piece]) -> Result<(), SyncError> {

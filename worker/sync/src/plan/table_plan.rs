@@ -46,6 +46,8 @@ pub struct TablePlan {
     pub on_duplicate: Duplicate,
     /// Whether this run makes the target table.
     pub creates: bool,
+    /// Whether the primary key of the table that is made is made after the rows.
+    pub key_later: bool,
     /// Whether rows in the target are deleted before the copy.
     pub truncates: bool,
     /// Rows by the source's statistics.
@@ -99,6 +101,19 @@ pub enum Duplicate {
 }
 
 impl TablePlan {
+    /// Takes over the native types of a table that the run made: its columns are planned by their kinds alone, and
+    /// those stay.
+    ///
+    /// # Errors
+    /// The name of a column that is not there.
+    pub fn take_natives(&mut self, there: &Table) -> Result<(), String> {
+        for pair in self.columns.iter_mut().chain(&mut self.key) {
+            let column = there.column(&pair.target.name).ok_or_else(|| pair.target.name.clone())?;
+            pair.target.native.clone_from(&column.native);
+        }
+        Ok(())
+    }
+
     /// What a load is told about rows that are there already.
     #[must_use]
     pub fn on_duplicate(&self) -> OnDuplicate {

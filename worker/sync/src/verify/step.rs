@@ -57,20 +57,14 @@ pub async fn verify(work: &Work<'_>, table: u32, part: Option<u32>) -> Result<()
     finish(ends, held, Kept { result: Some(result), ..kept }).await
 }
 
-/// The plan with the target's native types: of a table that the run made, it knows none. Kinds stay those that the
-/// copy went by.
+/// The plan with the target's native types as they are now.
 async fn described(target: &mut dyn Connection, mut plan: TablePlan) -> Result<TablePlan, SyncError> {
     let name = plan.target.name.clone();
     let gone =
         |what: &str| SyncError::permanent(format!("{what} is gone since it was copied; copy it again"));
     let there = target.describe(&name).await.doing(&format!("describing {name} in the target"))?;
     let there = there.ok_or_else(|| gone(&format!("target.table: {name}")))?;
-    for pair in plan.columns.iter_mut().chain(&mut plan.key) {
-        let column = there
-            .column(&pair.target.name)
-            .ok_or_else(|| gone(&format!("columns: `{}` of {name}", pair.target.name)))?;
-        pair.target.native.clone_from(&column.native);
-    }
+    plan.take_natives(&there).map_err(|column| gone(&format!("columns: `{column}` of {name}")))?;
     Ok(plan)
 }
 

@@ -17,10 +17,18 @@ pub(super) fn create_table(dialect: &Postgres, table: &Table) -> Result<String, 
     for column in &table.columns {
         parts.push(column_part(column).map_err(|reason| format!("column {}: {reason}", column.name))?);
     }
-    if !table.primary_key.is_empty() {
-        parts.push(format!("PRIMARY KEY ({})", idents(table.primary_key.iter().map(String::as_str))));
-    }
+    parts.extend(primary_key(table));
     Ok(format!("CREATE TABLE {} ({})", dialect.table(&table.name), parts.join(", ")))
+}
+
+fn primary_key(table: &Table) -> Option<String> {
+    let columns = || idents(table.primary_key.iter().map(String::as_str));
+    (!table.primary_key.is_empty()).then(|| format!("PRIMARY KEY ({})", columns()))
+}
+
+/// See [`Dialect::create_key`](crate::db::Dialect::create_key).
+pub(super) fn create_key(dialect: &Postgres, table: &Table) -> Option<String> {
+    primary_key(table).map(|key| format!("ALTER TABLE {} ADD {key}", dialect.table(&table.name)))
 }
 
 fn column_part(column: &Column) -> Result<String, String> {

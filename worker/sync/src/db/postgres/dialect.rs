@@ -127,6 +127,10 @@ impl Dialect for Postgres {
         ddl::create_table(self, table)
     }
 
+    fn create_key(&self, table: &Table) -> Option<String> {
+        ddl::create_key(self, table)
+    }
+
     fn create_indexes(&self, table: &Table) -> Vec<String> {
         ddl::create_indexes(self, table)
     }

@@ -75,7 +75,7 @@ pub(crate) struct SyncArgs {
     /// Pause while a look at the source takes longer than this
     #[arg(long, value_parser = quantity::duration, value_name = "TIME", requires = "source")]
     max_source_latency: Option<Duration>,
-    /// Size aimed at for a page, the unit of committing (4MiB)
+    /// Size aimed at for a page, the unit of committing (2MiB)
     #[arg(long, value_parser = quantity::size, value_name = "BYTES", requires = "source")]
     page_bytes: Option<i64>,
     /// Most rows of a page

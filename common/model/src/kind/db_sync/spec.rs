@@ -178,7 +178,7 @@ pub struct Change {
 
 const DEFAULT_WORKERS: u32 = 4;
 const MAX_WORKERS: u32 = 256;
-const DEFAULT_PAGE_BYTES: u32 = 4 << 20;
+const DEFAULT_PAGE_BYTES: u32 = 2 << 20;
 const MIN_PAGE_BYTES: u32 = 64 << 10;
 const MAX_PAGE_BYTES: u32 = 64 << 20;
 const DEFAULT_PAGE_ROWS: u32 = 100_000;
@@ -394,7 +394,7 @@ mod tests {
     fn a_plain_spec_is_good_and_has_defaults() {
         let spec = good();
         assert_eq!(fields(&spec), Vec::<String>::new());
-        assert_eq!((spec.most_workers(), spec.page_bytes(), spec.page_rows()), (4, 4 << 20, 100_000));
+        assert_eq!((spec.most_workers(), spec.page_bytes(), spec.page_rows()), (4, 2 << 20, 100_000));
         assert!(spec.creates_table());
     }
 

@@ -835,20 +835,20 @@ async fn a_rows_hash_is_md5_of_its_texts() {
     for column in &table.columns {
         let other = other(&column.name, &column.kind);
         let text = dialect.hash_text(&Side { column, other: &other, same_engine: false });
-        assert_eq!(text.is_none(), matches!(column.name.as_str(), "f" | "j"), "{}", column.name);
+        assert_eq!(text.is_none(), column.name == "j", "{}", column.name);
         assert!(dialect.hash_text(&Side { column, other: &other, same_engine: true }).is_some());
         texts.extend(text);
     }
     let sql = format!("SELECT {}, {} FROM h ORDER BY id", texts.join(", "), dialect.row_hash(&texts, false));
     let rows = db.query(&sql).await.unwrap();
     let expected =
-        ["1", "42", "-1.25", "2024-01-02 03:04:05.678000", "-3600500000", "ab", "é", "00ff", "5", "0"];
+        ["1", "42", "-1.25", "2024-01-02 03:04:05.678000", "-3600500000", "ab", "é", "00ff", "5", "0", "1.5"];
     let (first, hash) = rows[0].split_at(texts.len());
     assert_eq!(first.iter().map(|cell| cell.as_deref().unwrap()).collect::<Vec<_>>(), expected);
     // The hash as the server computes it from that very text.
     for (row, text) in [
         (&rows[0], expected.iter().map(|text| format!("{}:{text}", text.len())).collect::<String>()),
-        (&rows[1], format!("1:2{}", "N".repeat(9))),
+        (&rows[1], format!("1:2{}", "N".repeat(10))),
     ] {
         let oracle = db.query(&format!("SELECT CONV(LEFT(MD5('{text}'), 15), 16, 10)")).await.unwrap();
         assert_eq!(row.last(), oracle[0].first(), "{text}");

@@ -26,7 +26,7 @@ use shanty_model::kind::db_sync::{
 };
 use shanty_model::state::ShardState;
 use shanty_rt::driver::{DriverError, Outcome};
-use shanty_sync::db::{Connection, Endpoint, Engine, OnDuplicate, open};
+use shanty_sync::db::{Connection, Endpoint, Engine, OnDuplicate, Side, open};
 use shanty_sync::schema::Kind;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -275,6 +275,53 @@ async fn planted_faults_are_found_told_apart_and_repaired() {
         assert_eq!(content(&source, ITEMS).await, content(&target, ITEMS).await, "{pair}");
         let (found, notes) = run.compare(Verify::Checksum).await.unwrap();
         assert_eq!(figures(&found), (0, 0, 0, 0, true), "{pair}: {notes:?}");
+    }
+}
+
+/// Numbers of all magnitudes have one text on MariaDB and PostgreSQL: so they are hashed where they are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn floating_point_has_one_text_on_both_servers() {
+    let places = Places::all();
+    let (Some(mariadb), Some(postgres)) = (places.fresh(Engine::Mysql), places.fresh(Engine::Postgres))
+    else {
+        return;
+    };
+    let mut numbers =
+        vec![0.0, 1.0, -1.5, 0.1, 1e15, 1e16, 123_456_789_012_345.6, 1e-4, 1e-5, 1.5e-15, 9e-16];
+    numbers.extend([f64::MAX, f64::MIN_POSITIVE, 5e-324, 9_007_199_254_740_993.0, 2e22, 1e23, 4.35, 1e-14]);
+    // Each power of ten with random digits behind.
+    let mut random = 1_u64;
+    for power in -320..=308 {
+        for _ in 0..8 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            numbers
+                .push(format!("{}.{}e{power}", random >> 61, random >> 8 & 0xff_ffff_ffff).parse().unwrap());
+        }
+    }
+    for (bits, types) in [(64, ["DOUBLE", "DOUBLE PRECISION"]), (32, ["FLOAT", "REAL"])] {
+        let kind = Kind::Float { bits };
+        let mut texts = Vec::new();
+        for (url, native) in [&mariadb, &postgres].into_iter().zip(types) {
+            let table = format!("floats{bits}");
+            done(url, &[&format!("CREATE TABLE {table} (id INTEGER NOT NULL PRIMARY KEY, v {native})")])
+                .await;
+            let fits = |number: &&f64| bits == 64 || (1e-30..1e30).contains(&number.abs());
+            let rows =
+                numbers.iter().filter(fits).enumerate().map(|(id, number)| format!("({id}, {number:e})"));
+            insert(url, &table, rows).await;
+            let mut db = connect(url).await;
+            let side = Side { column: &column("v", kind.clone()), other: &kind, same_engine: false };
+            let text = db.dialect().hash_text(&side).unwrap();
+            texts.push(db.query(&format!("SELECT {text} FROM {table} ORDER BY id")).await.unwrap());
+        }
+        let unlike: Vec<_> = texts[0].iter().zip(&texts[1]).filter(|(a, b)| a != b).collect();
+        assert!(
+            unlike.is_empty(),
+            "{bits}: {} of {}: {:?}",
+            unlike.len(),
+            texts[0].len(),
+            &unlike[..unlike.len().min(20)]
+        );
     }
 }
 

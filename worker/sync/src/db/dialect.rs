@@ -151,8 +151,7 @@ pub trait Dialect: Send + Sync + fmt::Debug {
     fn encoder(&self, columns: &[Column]) -> Box<dyn RowEncoder>;
 
     /// Text of a value for a hash, NULL for NULL, the same on both ends for equal values whatever the engines; none for
-    /// kinds whose text no SQL makes portable (JSON across engines, floats across engines). Either end alone may say
-    /// none.
+    /// kinds whose text no SQL makes portable (JSON across engines). Either end alone may say none.
     ///
     /// | kinds of both ends | text |
     /// |---|---|
@@ -165,13 +164,24 @@ pub trait Dialect: Send + Sync + fmt::Debug {
     /// | Bit | a cell's text; without zeros in front between two widths |
     /// | text, Enum, Set | itself; without blanks at the end when either end is Char |
     /// | Uuid, also against text | small letters |
+    /// | Float of equal width | the shortest digits that are read back as the same number; engines may write rare numbers in different ways, so rows that differ are looked at again by their cells |
     /// | anything else against text | a cell's text, as it was written into the target |
     ///
     fn hash_text(&self, side: &Side<'_>) -> Option<String>;
 
+    /// What both ends must have in common for `same_engine`: servers of one engine may differ in it.
+    fn hash_family(&self) -> &'static str {
+        match self.engine() {
+            Engine::Mysql => "mysql",
+            Engine::Postgres => "postgres",
+            Engine::Sqlite => "sqlite",
+        }
+    }
+
     /// A hash of a row from its columns' [`Dialect::hash_text`]: an integer from 0 to 2⁶⁰−1, the same on all engines.
     /// It is made of the first 15 hex digits of md5 over, for each column, `N` for NULL or
-    /// `<length in bytes>:<text>`. With `same_engine` any cheaper hash of the engine's own may be taken.
+    /// `<length in bytes>:<text>`. With `same_engine` any cheaper hash of the engine's own may be taken, and
+    /// [`Dialect::hash_text`] may be what that hash takes instead of a text.
     fn row_hash(&self, texts: &[String], same_engine: bool) -> String;
 
     /// Statements that create the tables in which the state of a sync is kept, if they are missing; see the

@@ -49,6 +49,8 @@ pub(super) struct End {
 pub(super) struct Frame {
     pub(super) source: End,
     pub(super) target: End,
+    /// Whether servers may hash equal rows differently: floating point across engines.
+    pub(super) doubtful: bool,
 }
 
 impl Frame {
@@ -74,7 +76,7 @@ impl Frame {
                 None => cells.push(column),
             }
         }
-        let same = from.engine() == to.engine();
+        let same = from.hash_family() == to.hash_family();
         let row_hash = |texts: &[(String, String)]| {
             if texts.is_empty() {
                 return ("0".to_owned(), "0".to_owned());
@@ -121,7 +123,11 @@ impl Frame {
             cells: cells.iter().map(|pair| pair.target.clone()).collect(),
             judge: Judge::of_target(kinds(&cells)),
         };
-        Ok(Frame { source, target })
+        let is_float = |pair: &Pair| matches!(pair.source.kind, Kind::Float { .. });
+        let doubtful = !same
+            && how == How::Servers
+            && plan.columns.iter().any(|pair| is_float(pair) && texts(pair).is_some());
+        Ok(Frame { source, target, doubtful })
     }
 
     /// Whether rows are told apart by a key.
@@ -140,7 +146,7 @@ fn hash_texts(
     (from, to): (&'static dyn Dialect, &'static dyn Dialect),
     pair: &Pair,
 ) -> Option<(String, String)> {
-    let same_engine = from.engine() == to.engine();
+    let same_engine = from.hash_family() == to.hash_family();
     let source = Side { column: &pair.source, other: &pair.target.kind, same_engine };
     let target = Side { column: &pair.target, other: &pair.source.kind, same_engine };
     Some((from.hash_text(&source)?, to.hash_text(&target)?))

@@ -192,15 +192,15 @@ impl Comparison<'_> {
 
     /// Compares rows, and repairs those that differ if that was asked for.
     async fn rows(&mut self) -> Result<Verification, SyncError> {
-        // A value that was changed on the way differs for the servers although it is what was asked for.
-        let lossy = self.ends.work.spec().on_lossy != OnLossy::Error;
         let mut frame = self.frame(How::Servers)?;
         let keyed = frame.is_keyed();
-        if lossy && !keyed {
+        // A value that was changed on the way differs for the servers although it is what was asked for.
+        let doubtful = frame.doubtful || self.ends.work.spec().on_lossy != OnLossy::Error;
+        if doubtful && !keyed {
             // Without a key such a row would have two places.
             frame = self.frame(How::Cells)?;
         }
-        let cells = if lossy && keyed { Some(self.frame(How::Cells)?) } else { None };
+        let cells = if doubtful && keyed { Some(self.frame(How::Cells)?) } else { None };
         let found = overview(&mut self.ends, &frame).await?;
         self.progress(found.source_rows, found.target_rows).await?;
         let repairs = self.level == Verify::Repair && keyed;

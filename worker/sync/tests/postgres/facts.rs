@@ -218,7 +218,7 @@ fn hashes_are_made_of_the_documented_texts() {
             ("id", Kind::Char { length: 36 }, Some("f47ac10b-58cc-4372-a567-0e02b2c3d479")),
             ("ip", Kind::Text { limit: None }, Some("10.0.0.1")),
             ("a", Kind::Text { limit: None }, Some("{1}")),
-            ("f", Kind::Float { bits: 64 }, None),
+            ("f", Kind::Float { bits: 64 }, Some("0.1")),
             ("j", Kind::Json { binary: true }, None),
         ];
         let mut texts = Vec::new();

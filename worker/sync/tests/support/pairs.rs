@@ -132,7 +132,7 @@ async fn hashes(
     ours: &Table,
     lossy: &BTreeSet<&str>,
 ) {
-    let same_engine = from.dialect().engine() == to.dialect().engine();
+    let same_engine = from.dialect().hash_family() == to.dialect().hash_family();
     let (mut left, mut right, mut names) = (Vec::new(), Vec::new(), Vec::new());
     for (source, target) in theirs.columns.iter().zip(&ours.columns) {
         let side = Side { column: source, other: &target.kind, same_engine };

@@ -13,12 +13,27 @@ use std::fmt::Write as _;
 pub(super) struct Postgres {
     /// Whether the database keeps its texts in UTF-8. Their bytes are what is hashed.
     utf8: bool,
+    /// Whether the server hashes whole records: from 14 on.
+    records: bool,
 }
 
 /// For databases in UTF-8.
-pub(super) static UTF8: Postgres = Postgres { utf8: true };
+pub(super) static UTF8: Postgres = Postgres { utf8: true, records: true };
 /// For databases in another encoding.
-pub(super) static OTHER: Postgres = Postgres { utf8: false };
+static OTHER: Postgres = Postgres { utf8: false, records: true };
+/// The same of servers before 14.
+static UTF8_BEFORE_14: Postgres = Postgres { utf8: true, records: false };
+static OTHER_BEFORE_14: Postgres = Postgres { utf8: false, records: false };
+
+/// The SQL of a server: whether it keeps texts in UTF-8, and its version as it counts itself (`150004`).
+pub(super) fn of_server(is_utf8: bool, version: i32) -> &'static Postgres {
+    match (is_utf8, version >= 140_000) {
+        (true, true) => &UTF8,
+        (false, true) => &OTHER,
+        (true, false) => &UTF8_BEFORE_14,
+        (false, false) => &OTHER_BEFORE_14,
+    }
+}
 
 /// A quoted identifier.
 pub(super) fn ident(name: &str) -> String {
@@ -144,11 +159,24 @@ impl Dialect for Postgres {
     }
 
     fn hash_text(&self, side: &Side<'_>) -> Option<String> {
-        hash::text(side)
+        if side.same_engine && self.records { hash::part(side) } else { hash::text(side) }
     }
 
     fn row_hash(&self, texts: &[String], same_engine: bool) -> String {
-        hash::row(texts, same_engine, self.utf8)
+        if same_engine && self.records {
+            hash::record(texts)
+        } else {
+            hash::row(texts, same_engine, self.utf8)
+        }
+    }
+
+    fn hash_family(&self) -> &'static str {
+        match (self.utf8, self.records) {
+            (true, true) => "postgres",
+            (false, true) => "postgres in another encoding",
+            (true, false) => "postgres before 14",
+            (false, false) => "postgres before 14 in another encoding",
+        }
     }
 
     fn control_types(&self) -> ControlTypes {

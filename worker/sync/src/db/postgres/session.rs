@@ -9,7 +9,7 @@
 //! replaced by another before its next use; inside one everything but a rollback is refused until then, as the
 //! server would.
 
-use super::dialect::{OTHER, UTF8};
+use super::dialect::{Postgres, of_server};
 use super::{catalog, error, facts, read, write};
 use crate::db::{
     Class, Connection, DbError, Dialect, Endpoint, Load, Loaded, RowSink, Rows, Select, TextRow,
@@ -68,8 +68,7 @@ struct Facts {
     server: String,
     /// What a durable commit sets `synchronous_commit` to: what the server is set to, if that is durable.
     durable: &'static str,
-    /// Whether the database keeps its texts in UTF-8.
-    is_utf8: bool,
+    dialect: &'static Postgres,
 }
 
 /// The oldest server whose catalog is understood: 12, as the server counts.
@@ -91,7 +90,8 @@ async fn connect(options: &PgConnectOptions, read_only: bool) -> Result<(PgConne
         let row = rows.into_iter().next().unwrap_or_default();
         let at = |index: usize| row.get(index).and_then(Option::as_deref).unwrap_or_default();
         let (version, encoding) = (at(1), at(3));
-        if at(4).parse::<i32>().is_ok_and(|number| number < OLDEST) {
+        let number = at(4).parse::<i32>().unwrap_or(OLDEST);
+        if number < OLDEST {
             let message = format!("PostgreSQL {version} is too old; version 12 or a later one is needed");
             return Err(DbError::new(Class::Other, message));
         }
@@ -108,7 +108,7 @@ async fn connect(options: &PgConnectOptions, read_only: bool) -> Result<(PgConne
             _ => "on",
         };
         let backend = row.first().cloned().flatten();
-        Ok((driver, Facts { backend, server, durable, is_utf8 }))
+        Ok((driver, Facts { backend, server, durable, dialect: of_server(is_utf8, number) }))
     };
     match tokio::time::timeout(CONNECT, Box::pin(prepared)).await {
         Ok(result) => result,
@@ -298,7 +298,7 @@ async fn goodbye(driver: PgConnection) {
 
 impl Connection for Session {
     fn dialect(&self) -> &'static dyn Dialect {
-        if self.facts.is_utf8 { &UTF8 } else { &OTHER }
+        self.facts.dialect
     }
 
     fn backend(&self) -> Option<String> {

@@ -20,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 struct FakeStore {
     epoch: AtomicU64,
     hangs: AtomicBool,
+    /// Fencing waits, as for transactions of an old master, while all else is answered.
+    fence_waits: watch::Sender<bool>,
 }
 
 impl FakeStore {
@@ -34,6 +36,7 @@ impl FenceStore for FakeStore {
     fn fence(&self, epoch: Epoch) -> BoxFuture<'_, Result<FenceOutcome, FenceError>> {
         async move {
             self.turn().await;
+            drop(self.fence_waits.subscribe().wait_for(|waits| !waits).await);
             let stored = self.epoch.fetch_max(epoch.0, Ordering::SeqCst);
             Ok(if stored > epoch.0 {
                 FenceOutcome::Behind { stored: Epoch(stored) }
@@ -315,6 +318,31 @@ async fn a_store_that_is_ahead_raises_the_term() {
     master.stop.cancel();
     master.scope.next_end().await;
     assert_eq!(world.master("m2").reigns().await, Epoch(9));
+}
+
+#[tokio::test]
+async fn nobody_leads_before_the_store_refuses_the_old_epoch() {
+    let world = World::new(Duration::from_secs(8));
+    world.store.epoch.store(7, Ordering::SeqCst);
+    world.store.fence_waits.send_replace(true);
+    let mut master = world.master("m1");
+    tokio::time::timeout(PATIENCE, async {
+        while world.leader_key().await.is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .expect("it takes the key first");
+    // It would say so at once; the lease lasts longer.
+    tokio::select! {
+        _ = master.shown.wait_for(|shown| shown.epoch.is_some()) => panic!("it reigns over a store that is not fenced"),
+        _ = master.leadership.wait_for(|leadership| leadership.mine) => panic!("it announces itself before"),
+        () = tokio::time::sleep(Duration::from_secs(1)) => {}
+    }
+    assert_eq!(world.store.epoch.load(Ordering::SeqCst), 7);
+    world.store.fence_waits.send_replace(false);
+    assert_eq!(master.reigns().await, Epoch(8));
+    assert_eq!(world.store.epoch.load(Ordering::SeqCst), 8);
 }
 
 #[tokio::test]

@@ -98,9 +98,25 @@ impl Process {
         self.ended = self.child.wait().ok();
     }
 
-    /// SIGSTOP: it stays, but does nothing.
+    /// SIGSTOP: it stays, but does nothing. Waits until all of its threads stand still: one that runs on another core
+    /// may finish what it is at.
     pub fn stop(&mut self) {
         self.signal(Signal::STOP);
+        let began = Instant::now();
+        while self.is_running() && began.elapsed() < Duration::from_secs(5) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Whether a thread of it is neither stopped nor at its end.
+    fn is_running(&self) -> bool {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        tasks.into_iter().flatten().flatten().any(|task| {
+            let status = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            // The name before it, in parentheses, may hold anything.
+            let state = status.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+            state.is_some_and(|state| !matches!(state, 'T' | 't' | 'Z' | 'X'))
+        })
     }
 
     /// SIGCONT: it goes on as if nothing had been.

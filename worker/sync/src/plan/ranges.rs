@@ -136,6 +136,10 @@ async fn whole_numbers(
     ) else {
         return Ok(VecDeque::new());
     };
+    // There are no more rows than keys.
+    if most - least < i128::from(rows) {
+        return Ok(VecDeque::new());
+    }
     let mut borders = VecDeque::new();
     // Rows since the last border, and ranges still to be looked at, the next one on top.
     let mut gathered = 0;

@@ -99,7 +99,8 @@ pub(super) fn hash_text(side: &Side<'_>) -> Option<String> {
 pub(super) fn row_hash(texts: &[String], same_engine: bool) -> String {
     if same_engine && !texts.is_empty() {
         // No text in UTF-8 holds these two bytes, so no lengths are needed, and each text is made once.
-        let parts: Vec<String> = texts.iter().map(|text| format!("IFNULL({text},X'FE')")).collect();
+        let parts: Vec<String> =
+            texts.iter().map(|text| format!("IFNULL(CAST({text} AS BINARY),X'FE')")).collect();
         return sixty_bits("SHA1", &format!("CONCAT_WS(X'FF',{})", parts.join(",")));
     }
     let parts: Vec<String> =

@@ -78,15 +78,12 @@ pub(super) fn part(side: &Side<'_>) -> Option<String> {
     }
     let name = ident(&side.column.name);
     Some(match side.column.kind {
-        Kind::Int { .. }
-        | Kind::Bool
-        | Kind::Year
-        | Kind::Date
-        | Kind::DateTime { .. }
-        | Kind::Timestamp { .. }
-        | Kind::Uuid
-        | Kind::Binary { .. }
-        | Kind::Bytes { .. } => name,
+        // The hash of 64 bits folds them into 32 first, so that it is that of a smaller number.
+        Kind::Int { bits: 64, unsigned: false } => format!("int8send({name})"),
+        Kind::DateTime { .. } => format!("timestamp_send({name})"),
+        Kind::Timestamp { .. } => format!("timestamptz_send({name})"),
+        Kind::Bool | Kind::Date | Kind::Uuid | Kind::Binary { .. } | Kind::Bytes { .. } => name,
+        Kind::Int { bits: ..=32, unsigned: false } => name,
         // -0 and 0, 1.0 and 1.00 hash alike.
         Kind::Float { bits: 32 } => format!("float4send({name})"),
         Kind::Float { .. } => format!("float8send({name})"),

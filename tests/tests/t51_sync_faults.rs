@@ -261,6 +261,7 @@ async fn a_leaders_death_is_survived_by_the_run_under_the_next_one() {
     let mut yard = Yard::open(servers, databases, &[], builder).await;
     let orders = Orders::keyed("orders");
     orders.make(yard.db("my_a"), ROWS).await;
+    open_to_doubles(&yard, "pg_b").await;
     let leader = yard.cluster.leader().await;
     let run = start(&yard.cluster.client_of(leader), &slow("my_a", "pg_b", 40)).await;
     has_written(&yard.cluster.client_of(leader), &run.name, 10_000).await;
@@ -279,6 +280,7 @@ async fn a_master_that_comes_back_on_its_store_goes_on_with_the_run() {
     let Some(mut yard) = Yard::start(2).await else { return };
     let orders = Orders::keyed("orders");
     orders.make(yard.db("pg_a"), ROWS).await;
+    open_to_doubles(&yard, "my_b").await;
     let client = yard.client();
     let run = start(&client, &slow("pg_a", "my_b", 40)).await;
     has_written(&client, &run.name, 10_000).await;
@@ -323,7 +325,6 @@ async fn survives_lost_commits(engine: Engine, keyed: bool) {
     // A table without a key is one transaction: hit it, and what comes before and after it.
     let rhythms: &[u64] = if keyed { &[5] } else { &[2, 3, 4] };
     for nth in rhythms {
-        eprintln!("every {nth}");
         proxy.every(*nth, &fates);
         let more = json!({ "workers": 2, "page_rows": 1000, "on_existing": "TRUNCATE" });
         let run = start(&client, &with(table("source", "proxied", "orders"), more)).await;
@@ -360,6 +361,7 @@ async fn a_drained_worker_hands_its_shards_over_and_nothing_is_doubled() {
     let Some(yard) = Yard::start(2).await else { return };
     let orders = Orders::keyed("orders");
     orders.make(yard.db("my_a"), ROWS).await;
+    open_to_doubles(&yard, "my_b").await;
     let client = yard.client();
     let run = start(&client, &slow("my_a", "my_b", 40)).await;
     has_written(&client, &run.name, 1).await;

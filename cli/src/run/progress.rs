@@ -71,7 +71,6 @@ fn of_sync(progress: &v1::Progress, sync: &v1::SyncProgress, paint: Paint) -> Ve
     parts.push(format!("{:>10}", quantity::bytes(sync.bytes())));
     if sync.rows_per_second() > 0.0 {
         parts.push(format!("{:>9}/s", whole(sync.rows_per_second())));
-        parts.push(format!("{}/s", bytes_rate(sync.bytes_per_second())));
     }
     if let Some(left) = left(progress, sync) {
         parts.push(format!("{} left", quantity::time(left)));
@@ -89,10 +88,6 @@ fn of_sync(progress: &v1::Progress, sync: &v1::SyncProgress, paint: Paint) -> Ve
 /// A rate without decimals: nobody reads tenths of rows.
 fn whole(rate: f64) -> String {
     quantity::rate(rate.round())
-}
-
-fn bytes_rate(rate: f64) -> String {
-    format!("{:.0}", rate.max(0.0)).parse().map_or_else(|_| "?".to_owned(), quantity::bytes)
 }
 
 /// Time left: as the cluster says, else by the present rate.
@@ -227,7 +222,7 @@ mod tests {
         {
             assert!(text.contains(part), "{part} is missing in {text}");
         }
-        assert!(text.len() <= 110 && table_lines(&one, Paint(false)).is_empty(), "{}: {text}", text.len());
+        assert!(text.len() <= 100 && table_lines(&one, Paint(false)).is_empty(), "{}: {text}", text.len());
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! When the reader may go on: its limits as they are now, and whether it was asked to stop.
 //!
 //! In: what was read, directives, the wish to stop. Out: the limits in force, once everything read is paid for.
-//! Tests: `pace` below it; `worker/sync/tests/alone`.
+//! Never: a wait that outlives the wish to stop, or a limit that was lifted.
+//! Tests: the arithmetic in `pace`; with databases in `tests/tests/t50_sync.rs` and `t51_sync_faults.rs`.
 
 use super::pace::Pace;
 use crate::error::SyncError;

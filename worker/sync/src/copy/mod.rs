@@ -1,7 +1,7 @@
 //! Copying one piece of a table: pages read ahead of their being written, each committed with its position.
 //!
 //! ```text
-//!   source session ──► reader ──(2 pages at most)──► writer ──► target session
+//!   source session ──► reader ────(1 page ahead)────► writer ──► target session
 //!                      sizes pages, spares             fences, loads, commits,
 //!                      the source, cuts                puts refused rows aside
 //! ```

@@ -162,6 +162,8 @@ impl<'a> PageMaker<'a> {
     #[must_use]
     pub fn new(form: &'a RowForm, mut page: Page, raw: bool, most_bytes: usize) -> PageMaker<'a> {
         page.clear();
+        // At once: what grows by doubling leaves its former places behind, half as much again.
+        page.payload.reserve_exact(most_bytes);
         page.raw = raw;
         let key = vec![Vec::new(); form.key_at.len()];
         PageMaker { form, page, most_bytes, cell: 0, row_start: 0, key, scratch: Vec::new(), wrong: None }

@@ -1,7 +1,7 @@
 //! Reads one page after the other, of fitting size, while the one before is written.
 //!
 //! In: a piece and where it stands. Out: pages in order, and cuts between them.
-//! Never: more than two pages ahead of the writer; a page sized by the time it took, since that includes waiting.
+//! Never: more than one page ahead of the writer; a page sized by the time it took, since that includes waiting.
 //! Tests: `worker/sync/tests/`.
 
 use super::cut::split_key;
@@ -101,7 +101,12 @@ impl Reader {
             }
             let last = page.last;
             self.cursor = page.last_key.clone().or(self.cursor);
-            if read > 0 && self.out.send(Read::Page(page)).await.is_err() {
+            let goes_on = match (read, last) {
+                (0, _) => true,
+                (_, true) => self.out.send(Read::Page(page)).await.is_ok(),
+                (_, false) => hand_over(&self.out, page).await,
+            };
+            if !goes_on {
                 // The writer is gone and says why.
                 return Err(SyncError::Stopped);
             }
@@ -234,9 +239,8 @@ impl WholeSink<'_> {
         self.turn.spend(count(page.rows() + page.refused.len()), page.bytes);
         // The read is in the middle of its rows: this thread waits for the writer, others take its tasks over.
         let goes_on = tokio::task::block_in_place(|| {
-            Handle::current().block_on(async {
-                self.out.send(Read::Page(page)).await.is_ok() && self.turn.come().await.is_ok()
-            })
+            Handle::current()
+                .block_on(async { hand_over(self.out, page).await && self.turn.come().await.is_ok() })
         });
         if goes_on {
             return ControlFlow::Continue(());
@@ -269,6 +273,12 @@ impl RowSink for WholeSink<'_> {
         let is_full = self.maker.as_mut().map_or(ControlFlow::Continue(()), |maker| maker.raw_row(row));
         self.ended(is_full)
     }
+}
+
+/// Hands a page over and waits until the writer has taken it up, so that a shard has memory for two pages and no more:
+/// one being read, one being written. False when the writer is gone.
+async fn hand_over(out: &mpsc::Sender<Read>, page: Page) -> bool {
+    out.send(Read::Page(page)).await.is_ok() && out.reserve().await.is_ok()
 }
 
 fn count(n: usize) -> u64 {

@@ -15,6 +15,8 @@ use crate::schema::Column;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use mysql_async::prelude::Queryable as _;
+use std::convert::Infallible;
+use tokio::sync::mpsc;
 
 /// Bytes per packet of LOAD DATA.
 const CHUNK: usize = 256 << 10;
@@ -60,13 +62,26 @@ pub(super) async fn fill(
 }
 
 async fn infile(session: &mut Session, table: &str, columns: &[Column], rows: &[u8]) -> Result<u64, DbError> {
-    let rows = Bytes::copy_from_slice(rows);
-    let chunks = (0..rows.len()).step_by(CHUNK);
-    let chunks: Vec<_> =
-        chunks.map(|from| Ok(rows.slice(from..rows.len().min(from.saturating_add(CHUNK))))).collect();
-    session.conn.set_infile_handler(async move { Ok(stream::iter(chunks).boxed()) });
+    let (chunks, mut taken) = mpsc::channel(1);
+    let asked_for = stream::poll_fn(move |cx| taken.poll_recv(cx)).map(Ok);
+    session.conn.set_infile_handler(async move { Ok(asked_for.boxed()) });
     let sql = infile_statement(table, columns);
-    run(session, sql.as_bytes()).await
+    tokio::select! {
+        loaded = run(session, sql.as_bytes()) => loaded,
+        never = feed(rows, chunks) => match never {},
+    }
+}
+
+/// Hands rows over as the server takes them, so that no second copy of them all is made. The statement ends first:
+/// with the last rows, or without asking for any.
+async fn feed(rows: &[u8], chunks: mpsc::Sender<Bytes>) -> Infallible {
+    for chunk in rows.chunks(CHUNK) {
+        if chunks.send(Bytes::copy_from_slice(chunk)).await.is_err() {
+            break;
+        }
+    }
+    drop(chunks);
+    std::future::pending().await
 }
 
 /// LOAD DATA for encoded rows.

@@ -4,8 +4,9 @@
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
+use shanty_tests::target::Stamps;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// The core of the target.
@@ -37,6 +38,7 @@ fn own(core: usize, args: &[String]) -> anyhow::Result<Command> {
 pub(crate) struct TargetProcess {
     child: Child,
     stamps: PathBuf,
+    wire_stamps: PathBuf,
     _folder: tempfile::TempDir,
     /// Its url.
     pub(crate) url: String,
@@ -45,23 +47,41 @@ pub(crate) struct TargetProcess {
 impl TargetProcess {
     /// Starts it, with more flags.
     pub(crate) fn start(flags: &[&str]) -> anyhow::Result<TargetProcess> {
+        Self::launch(flags, false)
+    }
+
+    /// Starts one that also asks the kernel when requests came.
+    pub(crate) fn with_kernel_stamps() -> anyhow::Result<TargetProcess> {
+        Self::launch(&[], true)
+    }
+
+    fn launch(flags: &[&str], kernel_stamps: bool) -> anyhow::Result<TargetProcess> {
         let folder = tempfile::tempdir()?;
-        let stamps = folder.path().join("stamps");
+        let (stamps, wire_stamps) = (folder.path().join("stamps"), folder.path().join("wire"));
         let mut args = vec!["target".to_owned(), "--stamps".to_owned(), stamps.display().to_string()];
         args.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        if kernel_stamps {
+            args.extend(["--wire-stamps".to_owned(), wire_stamps.display().to_string()]);
+        }
         let mut child = own(target_core(), &args)?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut line = String::new();
         BufReader::new(child.stdout.take().context("no output")?).read_line(&mut line)?;
-        Ok(TargetProcess { child, stamps, _folder: folder, url: line.trim().to_owned() })
+        Ok(TargetProcess { child, stamps, wire_stamps, _folder: folder, url: line.trim().to_owned() })
     }
 
-    /// Ends it; answers when its requests came, CLOCK_MONOTONIC nanoseconds.
-    pub(crate) fn finish(mut self) -> anyhow::Result<Vec<u64>> {
+    /// Ends it; answers when its requests came.
+    pub(crate) fn finish(mut self) -> anyhow::Result<Stamps> {
         self.child.stdin.take().context("no input")?.write_all(b"end\n")?;
-        self.child.wait()?;
-        let bytes = std::fs::read(&self.stamps)?;
-        Ok(bytes.chunks_exact(8).map(|c| u64::from_le_bytes(c.try_into().unwrap())).collect())
+        let status = self.child.wait()?;
+        anyhow::ensure!(status.success(), "the target failed: {status}");
+        let wire = if self.wire_stamps.exists() { read_stamps(&self.wire_stamps)? } else { Vec::new() };
+        Ok(Stamps { read: read_stamps(&self.stamps)?, wire, clock_was_set: false })
     }
+}
+
+fn read_stamps(file: &Path) -> anyhow::Result<Vec<u64>> {
+    let bytes = std::fs::read(file).with_context(|| format!("the target left no {}", file.display()))?;
+    Ok(bytes.chunks_exact(8).map(|c| u64::from_le_bytes(c.try_into().unwrap())).collect())
 }
 
 /// What a generator did.

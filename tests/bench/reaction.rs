@@ -82,7 +82,7 @@ async fn death() -> anyhow::Result<f64> {
     tokio::time::sleep(Duration::from_secs(2)).await;
     let until = monotonic_ns();
     client.cancel(&run.name).await?;
-    let stamps = target.finish();
+    let stamps = target.finish().read;
     let windows = usize::try_from((until - killed) / (100 * MS))?;
     let mut counts = vec![0_usize; windows];
     for at in stamps.into_iter().filter(|at| *at >= killed) {

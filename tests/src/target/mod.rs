@@ -2,11 +2,13 @@
 //!
 //! It is made to disturb as little as it can what it measures: stamps go into memory that was touched before,
 //! and a request costs one read and one write. (`origin` is the convenient one, with a thread per connection.)
-//! In: connections on a loopback port. Out: instants of CLOCK_MONOTONIC, nanoseconds, in order.
+//! A thread that is held up reads late what came in time; so the kernel can be asked as well ([`Stamps::wire`]).
+//! In: connections on a loopback port. Out: [`Stamps`].
 //! Never: loses a request silently: beyond its capacity it counts without a stamp.
 //! Tests: below.
 
 mod serve;
+mod wire;
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::OwnedFd;
@@ -30,6 +32,8 @@ pub struct Options {
     pub stall: (Duration, Duration),
     /// Stamps kept.
     pub capacity: usize,
+    /// Whether the kernel is asked when each request came. It costs this thread and the sender a little.
+    pub kernel_stamps: bool,
 }
 
 impl Default for Options {
@@ -39,6 +43,27 @@ impl Default for Options {
             delay: Duration::ZERO,
             stall: (Duration::ZERO, Duration::ZERO),
             capacity: 1 << 20,
+            kernel_stamps: false,
+        }
+    }
+}
+
+/// When the requests came, as two clocks say: instants of CLOCK_MONOTONIC, nanoseconds, in the order of reading.
+#[derive(Debug, Default)]
+pub struct Stamps {
+    /// When the target's thread had read each.
+    pub read: Vec<u64>,
+    /// When the kernel had each, in the same order; fewer when it was not asked or made no stamp.
+    pub wire: Vec<u64>,
+    /// The wall clock was set meanwhile, so `wire` cannot be trusted.
+    pub clock_was_set: bool,
+}
+
+impl Stamps {
+    fn push(&mut self, read: u64, wire: Option<u64>) {
+        if self.read.len() < self.read.capacity() {
+            self.read.push(read);
+            self.wire.extend(wire);
         }
     }
 }
@@ -50,7 +75,7 @@ pub struct Target {
     pub address: SocketAddr,
     count: Arc<AtomicU64>,
     stop: OwnedFd,
-    thread: Option<JoinHandle<Vec<u64>>>,
+    thread: Option<JoinHandle<Stamps>>,
 }
 
 impl Target {
@@ -84,11 +109,11 @@ impl Target {
 
     /// Ends it and answers when the requests were read.
     #[must_use]
-    pub fn finish(mut self) -> Vec<u64> {
+    pub fn finish(mut self) -> Stamps {
         self.end().unwrap_or_default()
     }
 
-    fn end(&mut self) -> Option<Vec<u64>> {
+    fn end(&mut self) -> Option<Stamps> {
         let thread = self.thread.take()?;
         let _ = rustix::io::write(&self.stop, &1u64.to_ne_bytes());
         thread.join().ok()
@@ -104,6 +129,7 @@ impl Drop for Target {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shanty_rt::clock::monotonic_ns;
     use std::io::{Read as _, Write as _};
     use std::net::TcpStream;
     use std::time::Instant;
@@ -122,7 +148,7 @@ mod tests {
         stream.read_exact(&mut answers).unwrap();
         assert!(answers.starts_with(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"));
         assert_eq!(target.count(), 3);
-        let stamps = target.finish();
+        let stamps = target.finish().read;
         assert_eq!(stamps.len(), 3);
         assert!(stamps[1] - stamps[0] >= 15_000_000, "the second came whole 20 ms later");
     }
@@ -137,6 +163,50 @@ mod tests {
         let mut byte = [0];
         stream.read_exact(&mut byte).unwrap();
         assert!(asked.elapsed() >= Duration::from_millis(60));
-        assert_eq!(target.finish().len(), 1);
+        assert_eq!(target.finish().read.len(), 1);
+    }
+
+    /// Two requests, 5 ms apart, to a target that sleeps: between which instants each was sent, and its stamps.
+    /// None if this thread was held up until it slept no more, or the target's while it read.
+    fn while_it_sleeps() -> Option<([(u64, u64); 2], Stamps)> {
+        let pause = Duration::from_millis(50);
+        let stall = (pause + Duration::from_millis(1), pause);
+        let target = Target::start(Options { stall, kernel_stamps: true, ..Options::default() }).unwrap();
+        std::thread::sleep(Duration::from_millis(2));
+        // The first connection wakes it, and it goes to sleep before it looks what there is.
+        let mut streams = [(), ()].map(|()| TcpStream::connect(target.address).unwrap());
+        let mut sent = [(0, 0); 2];
+        for (stream, sent) in streams.iter_mut().zip(&mut sent) {
+            sent.0 = monotonic_ns();
+            stream.write_all(REQUEST).unwrap();
+            sent.1 = monotonic_ns();
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let slept = target.count() == 0;
+        eventually(|| target.count() == 2);
+        let stamps = target.finish();
+        let together = stamps.read[1] - stamps.read[0] < 1_000_000;
+        (slept && together).then_some((sent, stamps))
+    }
+
+    fn eventually(holds: impl Fn() -> bool) {
+        let began = Instant::now();
+        while !holds() {
+            assert!(began.elapsed() < Duration::from_secs(10), "not in time");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn the_kernel_tells_when_requests_came_to_a_target_that_slept_and_read_them_together() {
+        let (sent, stamps) = (0..50).find_map(|_| while_it_sleeps()).expect("a quiet moment within 50 tries");
+        let Stamps { read, wire, clock_was_set } = stamps;
+        assert_eq!((read.len(), wire.len(), clock_was_set), (2, 2, false));
+        assert!(read.iter().all(|at| *at > sent[1].1), "read after both were sent: {read:?}, {sent:?}");
+        assert!(wire[1] - wire[0] >= 5_000_000, "{wire:?}");
+        for ((before, after), at) in sent.into_iter().zip(wire) {
+            // Two clocks are compared, which are read one after the other.
+            assert!((before - 10_000..after + 10_000).contains(&at), "{at} is not in {before}..{after}");
+        }
     }
 }

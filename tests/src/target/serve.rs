@@ -2,15 +2,16 @@
 //!
 //! In: sockets. Out: answers, stamps. Tests: in the room's door.
 
-use super::Options;
+use super::wire::Wire;
+use super::{Options, Stamps};
 use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, Event, EventData, EventFlags};
 use rustix::fd::{AsRawFd as _, OwnedFd};
-use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags, accept_with, recv, send};
 use shanty_rt::clock::monotonic_ns;
 use std::collections::{HashMap, VecDeque};
+use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,7 +37,9 @@ pub(super) struct Server {
     /// The request that came last, if it came alone: others are compared with it.
     usual: Vec<u8>,
     buffer: Vec<u8>,
-    stamps: Vec<u64>,
+    stamps: Stamps,
+    /// When the kernel is asked for stamps.
+    wire: Option<Wire>,
     /// Answers that wait: when, to whom.
     held: VecDeque<(u64, u64)>,
     stalled_ns: u64,
@@ -57,8 +60,17 @@ impl Server {
             format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", options.body_bytes).into_bytes();
         answer.resize(answer.len() + options.body_bytes, b'x');
         // Filled once, so that no page is touched for the first time while it measures.
-        let mut stamps = vec![1; options.capacity];
-        stamps.clear();
+        let touched = |capacity| {
+            let mut stamps = vec![1; capacity];
+            stamps.clear();
+            stamps
+        };
+        let wire = options.kernel_stamps.then(|| Wire::of(&listener)).transpose()?;
+        let stamps = Stamps {
+            read: touched(options.capacity),
+            wire: touched(if wire.is_some() { options.capacity } else { 0 }),
+            clock_was_set: false,
+        };
         Ok(Server {
             listener,
             options,
@@ -69,12 +81,13 @@ impl Server {
             usual: Vec::new(),
             buffer: vec![0; 65_536],
             stamps,
+            wire,
             held: VecDeque::new(),
             stalled_ns: monotonic_ns(),
         })
     }
 
-    pub(super) fn run(mut self) -> Vec<u64> {
+    pub(super) fn run(mut self) -> Stamps {
         let mut events: Vec<Event> = Vec::with_capacity(256);
         loop {
             events.clear();
@@ -84,7 +97,10 @@ impl Server {
             for event in &events {
                 let data = event.data;
                 match data.u64() {
-                    STOP => return self.stamps,
+                    STOP => {
+                        self.stamps.clock_was_set = self.wire.is_some_and(|wire| wire.is_broken());
+                        return self.stamps;
+                    }
                     LISTENER => self.accept(),
                     token => {
                         if !self.read(token) {
@@ -127,12 +143,17 @@ impl Server {
     fn read(&mut self, token: u64) -> bool {
         let Some(connection) = self.connections.get_mut(&token) else { return true };
         loop {
-            let count = match recv(&connection.socket, &mut *self.buffer, RecvFlags::empty()) {
+            let received = match &mut self.wire {
+                Some(wire) => wire.read(&connection.socket, &mut self.buffer),
+                None => recv(&connection.socket, &mut *self.buffer, RecvFlags::empty())
+                    .map(|(count, _)| (count, None))
+                    .map_err(std::io::Error::from),
+            };
+            let (count, came) = match received {
                 Ok((0, _)) => return false,
-                Ok((count, _)) => count,
-                Err(Errno::INTR) => continue,
-                Err(Errno::AGAIN) => return true,
-                Err(_) => return false,
+                Ok(received) => received,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return error.kind() == ErrorKind::WouldBlock,
             };
             let now = monotonic_ns();
             let bytes = &self.buffer[..count];
@@ -147,9 +168,7 @@ impl Server {
             };
             self.count.fetch_add(requests, Ordering::Relaxed);
             for _ in 0..requests {
-                if self.stamps.len() < self.stamps.capacity() {
-                    self.stamps.push(now);
-                }
+                self.stamps.push(now, came);
                 if self.options.delay.is_zero() {
                     if send(&connection.socket, &self.answer, SendFlags::NOSIGNAL) != Ok(self.answer.len()) {
                         return false;

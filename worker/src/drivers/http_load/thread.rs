@@ -10,7 +10,7 @@
 //! still for more than [`MOST_STILL`].
 //! Tests: `worker/tests`.
 
-use super::catch_up::CatchUp;
+use super::catch_up::{CatchUp, Turn};
 use super::exchange::{Exchange, Ready};
 use super::mailbox::{Mailbox, Stop};
 use super::pacer::Pacer;
@@ -53,6 +53,17 @@ pub(super) enum Message {
     Paused(Duration),
     /// It panicked.
     Died(usize),
+}
+
+/// What became of an arrival that had its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    /// Its request is on its way.
+    Written,
+    /// Its connection is being made, and its request is written then.
+    WhenConnected,
+    /// It waits for a connection, or is dropped.
+    Later,
 }
 
 /// A load thread.
@@ -112,11 +123,11 @@ impl LoadThread {
         };
         Ok(LoadThread {
             number,
-            setup,
             mailbox,
             control,
             pacer: Pacer::new(&plan),
-            catch_up: CatchUp::default(),
+            catch_up: CatchUp::new(setup.catch_up_ns),
+            setup,
             plan,
             exchange,
             ring,
@@ -304,35 +315,35 @@ impl LoadThread {
     fn send_due(&mut self, now: u64) {
         let mut now = now;
         for _ in 0..BURST {
-            let keeps = now.saturating_sub(self.setup.catch_up_ns)..=now;
-            let must_wait = |due: u64| keeps.contains(&due) && self.catch_up.turn(due) > now;
-            if self.pacer.next_due().is_some_and(must_wait) {
+            let turn = self.pacer.next_due().map_or(Turn::Free, |due| self.catch_up.judge(due, now));
+            if turn == Turn::Held {
                 return;
             }
             let Some(arrival) = self.pacer.pop(now) else { return };
-            let late = now - arrival.due_ns;
-            if late > self.setup.catch_up_ns {
+            if turn == Turn::Over {
                 self.exchange.recorder.dropped(arrival.due_ns, 1);
                 continue;
             }
-            self.exchange.recorder.turn(arrival.due_ns, late);
-            self.catch_up.sent(arrival.due_ns, self.pacer.next_due().unwrap_or(arrival.due_ns), now);
-            self.dispatch(arrival.due_ns, now);
+            self.exchange.recorder.turn(arrival.due_ns, now - arrival.due_ns);
+            if self.dispatch(arrival.due_ns, now) == Sent::WhenConnected {
+                // The poller tells soon. Were more dialled before it is asked, all would be written together.
+                return;
+            }
             now = self.setup.now_ns();
         }
     }
 
     /// Sends an arrival on an idle or a new connection, or lets it wait for one.
     #[inline]
-    fn dispatch(&mut self, intended_ns: u64, now: u64) {
+    fn dispatch(&mut self, intended_ns: u64, now: u64) -> Sent {
         if self.ring.is_empty() {
             if let Some(slot) = self.exchange.pool.take_idle() {
                 self.exchange.begin(slot, intended_ns, now);
-                return;
+                return Sent::Written;
             }
             if self.exchange.pool.open() < self.connections {
                 self.exchange.dial(intended_ns, now);
-                return;
+                return Sent::WhenConnected;
             }
         }
         if self.ring.len() < RING {
@@ -341,6 +352,7 @@ impl LoadThread {
         } else {
             self.exchange.recorder.dropped(intended_ns, 1);
         }
+        Sent::Later
     }
 
     /// Arrivals that wait: those whose time is up end, and those for which there is room now are sent.

@@ -14,7 +14,7 @@ const PUBLIC: [&str; 7] = [
     "shanty/v1/cluster.proto",
     "shanty/v1/connection.proto",
 ];
-const INTERNAL: [&str; 1] = ["shanty/internal/v1/link.proto"];
+const INTERNAL: [&str; 2] = ["shanty/internal/v1/link.proto", "shanty/internal/v1/sentinel.proto"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=shanty");

@@ -62,6 +62,7 @@ named!(
     ListShardsResponse,
     ListJobsResponse,
     ListNodesResponse,
+    ListTermsResponse,
     ListConnectionsResponse,
     CheckConnectionResponse
 );

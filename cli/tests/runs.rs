@@ -189,6 +189,15 @@ async fn other_refusals_keep_their_codes() {
     assert_eq!(of(&["node", "drain", "w1"]).await.code, 71);
     assert_eq!(of(&["cluster", "transfer"]).await.code, 73);
     assert!(of(&["cluster", "status"]).await.out.contains("m1 leads,"));
+    assert_eq!(of(&["cluster", "failover"]).await.code, 73);
+    let why = of(&["cluster", "why"]).await.out;
+    for part in ["term 6", "m1 led", "by s2, 1.0 s after the first evidence", "HARD", "next  m2", "not   m3"]
+    {
+        assert!(why.contains(part), "{part}: {why}");
+    }
+    assert!(of(&["cluster", "pause", "30m"]).await.out.contains("paused until"));
+    assert!(of(&["cluster", "resume"]).await.out.contains("by the leader's lease"));
+    assert!(of(&["cluster", "sentinel", "add", "s4"]).await.out.contains("by 1 of the sentinels s4"));
     assert!(of(&["node", "list"]).await.out.contains("w1"));
 }
 

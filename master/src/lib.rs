@@ -7,6 +7,7 @@
 //! | [`placement`] | which worker gets how much; pure |
 //! | [`runtime`] | carries decisions out, for as long as a term lasts |
 //! | [`registry`] | workers' standing streams |
+//! | `condition` | whether this master could do its work |
 //! | [`store`] | what must outlive every process |
 //! | [`api`] | gRPC in and out |
 //! | [`server`] | the listener |
@@ -14,6 +15,7 @@
 
 pub mod api;
 mod args;
+mod condition;
 pub mod config;
 pub mod election;
 pub mod engine;

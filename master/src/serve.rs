@@ -8,7 +8,8 @@
 //! Never: reads flags or signals; several masters can live in one process.
 //! Tests: with processes in the tests crate.
 
-use crate::api::{Api, Forward, Link};
+use crate::api::{Api, Forward, Link, Probe};
+use crate::condition::Condition;
 use crate::config::{self, Config};
 use crate::election::{self, Elector};
 use crate::fence::Fenced;
@@ -93,13 +94,16 @@ pub(crate) async fn serve_under(
 
     let registry = Arc::new(Registry::new());
     let leading = Leading::default();
+    let condition = Condition::new();
     let options = election::Options {
+        disk: Some(condition.disk.clone()),
         priority: config.priority,
         lease_ttl: config.lease_ttl,
         ..election::Options::new(&config.cluster, me.clone(), &advertise)
     };
     let fenced = Arc::new(Fenced { store: store.clone(), incarnation: options.incarnation.clone() });
-    let elector = Elector::new(coord.clone(), fenced, options);
+    let incarnation = options.incarnation.clone();
+    let elector = Elector::new(coord.clone(), fenced.clone(), options);
     let (leadership, members) = (elector.leadership(), elector.members());
     let mut room = LeaderRoom {
         me: me.clone(),
@@ -130,9 +134,19 @@ pub(crate) async fn serve_under(
         members,
         stop: streams.clone(),
     };
+    let probe = Probe {
+        me: me.clone(),
+        incarnation,
+        priority: config.priority,
+        condition: condition.clone(),
+        leading: leading.clone(),
+        leadership: leadership.clone(),
+        registry: registry.clone(),
+        stop: stop.clone(),
+    };
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_service_status("", ServingStatus::NotServing).await;
-    let routes = with_reflection(api.routes(link))?.add_service(health_service);
+    let routes = with_reflection(api.routes(link, probe))?.add_service(health_service);
     let service = Forward::new(routes, leading.clone(), leadership.clone());
 
     let mut tasks = Scope::new();
@@ -141,6 +155,7 @@ pub(crate) async fn serve_under(
     // It tells health for as long as there is somebody to tell, so nobody waits for its end.
     let mut signs = Scope::new();
     signs.spawn("health", tell_health(health, leading.clone(), leadership.clone(), systemd.clone()));
+    signs.spawn("condition", condition.keep(fenced, config.data_dir.clone()));
     let elector_stop = quit.clone();
     tasks.spawn("elector", async move { elector.run(&mut room, elector_stop).await });
     tracing::info!(node = %me, %address, store = store.shown(), "master listening");

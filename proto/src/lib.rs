@@ -1,6 +1,6 @@
 //! The wire: generated from the .proto files beside this crate, nothing by hand.
 //!
-//! In: `shanty/v1/*.proto` (public) and `shanty/internal/v1/*.proto` (worker link). Out: messages,
+//! In: `shanty/v1/*.proto` (public) and `shanty/internal/v1/*.proto` (worker link, sentinels' probes). Out: messages,
 //! clients, servers, and the descriptor set that reflection serves.
 //! Never: logic; conversions live at the doors (`rt::wire`, `master::api`, `worker::link`, `cli`).
 //! Tests: `tests/tests/conventions.rs` checks the descriptors.

@@ -1,18 +1,34 @@
-//! The sentinel: watches masters and workers from a place of its own.
+//! The sentinel: watches masters from a place of its own, and ends the term of a leader that does not work.
 //!
-//! What there is: it registers in etcd under its own lease and tells in its log who joins, who leaves, who
-//! leads. What there is not yet: probes, votes, and the deposition of a leader that holds its lease but
-//! does not work. Until then a master's death is noticed by its lease alone.
+//! ```text
+//!  masters ──health──► probe ─┐                     ┌─► ballot ──► votes, the end of a term (etcd)
+//!  etcd ─────keys────► watch ─┼─► brain (pure) ─────┤
+//!  sentinels ────────► peers ─┘   evidence, nominate └─► log, systemd
+//! ```
+//! A sentinel promotes nobody: it removes the leader key, with the votes of a majority of the configured sentinels in the
+//! same transaction, and says who should try first. What makes it safe is the masters' own election.
 //!
 //! | file | holds |
 //! |---|---|
 //! | `args` | flags, file, environment |
-//! | `view` | pure: what the keys say, and what changed |
-//! | `watch` | the loop: keys in, log lines and signs of life out |
+//! | `picture` | pure: what the keys say, and what changed |
+//! | `evidence` | pure: what was seen of each master, and what is reason enough |
+//! | `nominate` | pure: who should lead next |
+//! | `brain` | pure: whether to vote, and when votes suffice |
+//! | `probe` | streams of health from masters |
+//! | `peers` | opinions of other sentinels |
+//! | `ballot` | what is done to the coordinator |
+//! | `watch` | the loop |
 #![warn(missing_docs)]
 
 mod args;
-mod view;
+mod ballot;
+mod brain;
+mod evidence;
+mod nominate;
+mod peers;
+mod picture;
+mod probe;
 mod watch;
 
 pub use args::{Args, Config};
@@ -20,7 +36,8 @@ pub use args::{Args, Config};
 /// Runs a sentinel until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// When the configuration is refused, or the coordinator's addresses cannot be addresses.
+/// When the configuration is refused, the coordinator's addresses cannot be addresses, or this sentinel is not one of
+/// those that vote.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let config = args.load()?;
     shanty_rt::telemetry::init(&config.log);

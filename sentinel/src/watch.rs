@@ -1,64 +1,125 @@
-//! The loop of a sentinel: keys in, log lines and signs of life out.
+//! The loop of a sentinel: keys, signs and ticks in; a vote, the end of a term, log lines and signs of life out.
 //!
-//! In: [`Config`]. Out: a registration in etcd, lines in the log, READY and WATCHDOG to systemd (from this
-//! loop itself, so that a hung sentinel is restarted). Never: decides or deposes.
-//! Tests: the systemd test of the tests crate starts it.
+//! In: [`Config`]. Out: a registration in etcd, votes, READY and WATCHDOG to systemd (from this loop itself, so that a
+//! hung sentinel is restarted). Never: waits for a master, another sentinel or the coordinator: each has a task of its
+//! own.
+//! Tests: in the tests crate, with processes.
 
 use crate::args::Config;
-use crate::view::{Change, View};
+use crate::ballot::Ballot;
+use crate::brain::{Brain, FEWEST, Now};
+use crate::evidence::Limits;
+use crate::peers::{self, Opinion};
+use crate::picture::Change;
+use crate::probe::{Seen, probe};
 use futures_util::StreamExt as _;
 use shanty_model::id::NodeId;
-use shanty_rt::coord::{Coord, Etcd, EtcdOptions, Keys, NodeInfo, Registration, Role};
+use shanty_rt::clock;
+use shanty_rt::coord::record::{self, SentinelSet};
+use shanty_rt::coord::{Compare, Coord, Etcd, EtcdOptions, Keys, NodeInfo, Op, Registration, Role};
 use shanty_rt::systemd::Systemd;
 use shanty_rt::task::Scope;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Life of the registration without renewal.
 const TTL: Duration = Duration::from_secs(10);
-
-/// Time between signs of life.
-const TICK: Duration = Duration::from_secs(1);
-
+/// Between two looks at the time.
+const TICK: Duration = Duration::from_millis(50);
+/// Between two tries to end the same term.
+const AGAIN: Duration = Duration::from_millis(300);
 /// Time for the registration to be taken back at the end.
 const LEAVE: Duration = Duration::from_secs(3);
+/// Signs and opinions that wait for the loop.
+const WAITING: usize = 256;
 
 pub(crate) async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
-    let node: NodeId = config.node.parse()?;
-    let coord: Arc<dyn Coord> = Arc::new(Etcd::connect(EtcdOptions::new(config.etcd.endpoints))?);
+    let me: NodeId = config.node.parse()?;
+    let voters = config.voters()?;
+    let listener = peers::bind(config.listen_on()?).await?;
+    let address = listener.local_addr()?.to_string();
+    let address = if config.advertise.is_empty() { address } else { config.advertise.clone() };
+    let coord: Arc<dyn Coord> = Arc::new(Etcd::connect(EtcdOptions::new(config.etcd.endpoints.clone()))?);
     let keys = Keys::new(&config.cluster);
     let mut systemd = Systemd::of_this_process();
     let mut scope = Scope::under(&stop);
     let info = NodeInfo {
-        node: node.clone(),
+        node: me.clone(),
         role: Role::Sentinel,
-        address: String::new(),
+        address: address.clone(),
         incarnation: uuid::Uuid::new_v4().to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         priority: 0,
     };
-    let key = keys.node(Role::Sentinel, &node);
+    let key = keys.node(Role::Sentinel, &me);
     let keep = Registration::keep(coord.clone(), key, info.to_value(), TTL, scope.token());
     scope.spawn("registration", keep);
+    let (tell, own) = watch::channel(Opinion { sentinel: me.to_string(), ..Opinion::default() });
+    let (hear, mut heard) = mpsc::channel(WAITING);
+    scope.spawn("door", peers::answer(listener, own.clone(), hear.clone(), scope.token()));
+    let (want, wanted) = watch::channel(None);
+    let (end, ends) = mpsc::channel(1);
+    let ballot = Ballot { coord: coord.clone(), keys: keys.clone(), me: me.clone(), lease: None };
+    scope.spawn("ballot", ballot.keep(wanted, ends));
+    let (see, mut seen) = mpsc::channel(WAITING);
 
     let mut events = coord.watch(keys.root());
-    let mut view = View::new(keys);
+    let limits = Limits::default();
+    let mut brain = Brain::new(me.clone(), keys.clone(), limits);
+    let mut links = Links { masters: Linked::default(), peers: Linked::default() };
     let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut tried: Option<(i64, Duration)> = None;
+    let mut settled = false;
     systemd.ready();
     systemd.status("waits for etcd".to_owned());
-    tracing::info!(%node, cluster = %config.cluster, "sentinel watches; it does not vote or depose yet");
+    tracing::info!(node = %me, %address, cluster = %config.cluster, "sentinel watches");
     loop {
         tokio::select! {
             event = events.next() => match event {
                 Some(event) => {
-                    view.apply(event).iter().for_each(announce);
-                    systemd.status(status(&view));
+                    brain.saw(now(), event).iter().for_each(announce);
+                    systemd.status(status(&brain));
+                    links.follow(&brain, &me, limits.probe_every, (&see, &own, &hear));
                 }
                 None => anyhow::bail!("the watch of {} ended; restart the sentinel", config.cluster),
             },
-            _ = tick.tick() => systemd.sign_of_life(shanty_rt::clock::boottime()),
+            Some((node, what)) = seen.recv() => match what {
+                Seen::Opened => brain.opened(&node),
+                Seen::Sign(sign) => brain.sign(now(), &node, sign),
+            },
+            Some(opinion) = heard.recv() => if let Ok(peer) = opinion.sentinel.parse() {
+                brain.peer(now(), peer);
+            },
+            _ = tick.tick() => {
+                brain.tick(now(), TICK);
+                systemd.sign_of_life(clock::boottime());
+            }
             () = stop.cancelled() => break,
+        }
+        if !settled && brain.picture().known {
+            settled = settle(&brain, &me, &voters, coord.as_ref(), &keys).await?;
+        }
+        let vote = brain.vote().cloned();
+        let opinion = opinion(&brain, &me);
+        tell.send_if_modified(|before| std::mem::replace(before, opinion.clone()) != opinion);
+        want.send_if_modified(|before| {
+            let news = *before != vote;
+            if news {
+                tell_vote(vote.as_ref());
+                before.clone_from(&vote);
+            }
+            news
+        });
+        if let Some(deposition) = brain.deposition(now()) {
+            let against = brain.picture().leader.as_ref().map_or(0, |leader| leader.entry.create_revision);
+            let again = tried.is_none_or(|(before, at)| before != against || clock::boottime() >= at + AGAIN);
+            if again && end.try_send(deposition).is_ok() {
+                tried = Some((against, clock::boottime()));
+            }
         }
     }
     systemd.stopping(LEAVE);
@@ -66,9 +127,132 @@ pub(crate) async fn serve(config: Config, stop: CancellationToken) -> anyhow::Re
     Ok(())
 }
 
-fn status(view: &View) -> String {
-    let leader = view.leader().unwrap_or("nobody");
-    format!("{leader} leads, {} masters, {} workers", view.count(Role::Master), view.count(Role::Worker))
+fn now() -> Now {
+    Now { boot: clock::boottime(), unix_ms: clock::unix_ms() }
+}
+
+/// Whether this sentinel is one of those that vote; the first one writes down who they are.
+///
+/// # Errors
+/// When it is not one of them, or does not know who is.
+async fn settle(
+    brain: &Brain,
+    me: &NodeId,
+    voters: &[NodeId],
+    coord: &dyn Coord,
+    keys: &Keys,
+) -> anyhow::Result<bool> {
+    let names = |nodes: &[NodeId]| nodes.iter().map(NodeId::as_str).collect::<Vec<_>>().join(", ");
+    let Some(set) = &brain.picture().set else {
+        if voters.is_empty() {
+            anyhow::bail!(
+                "nobody has said yet which sentinels vote: name three or five of them, this one included, with --members"
+            );
+        }
+        let set = SentinelSet { members: voters.to_vec() };
+        let put = Op::Put { key: keys.sentinel_set(), value: record::write(&set), lease: None };
+        if let Err(error) = coord.txn(vec![Compare::Absent(keys.sentinel_set())], vec![put]).await {
+            tracing::warn!(%error, "cannot write down who votes; trying again");
+        }
+        // The watch brings what was written, by whomever it was.
+        return Ok(false);
+    };
+    let members = &set.record.members;
+    if !members.contains(me) {
+        anyhow::bail!(
+            "`{me}` is not one of the sentinels that vote ({}): add it with `shanty cluster sentinel add {me}`",
+            names(members)
+        );
+    }
+    if !voters.is_empty() && voters != members.as_slice() {
+        tracing::warn!(
+            configured = names(voters),
+            cluster = names(members),
+            "the cluster's sentinels are not those of this configuration; the cluster's count"
+        );
+    }
+    tracing::info!(members = names(members), quorum = set.record.quorum(), "this sentinel votes");
+    Ok(true)
+}
+
+/// Tasks by the address that they speak to.
+#[derive(Default)]
+struct Linked(BTreeMap<NodeId, (String, Scope)>);
+
+impl Linked {
+    /// One task for each node of `nodes`, begun anew when its address changes.
+    fn follow<F>(
+        &mut self,
+        name: &'static str,
+        nodes: BTreeMap<NodeId, NodeInfo>,
+        begin: impl Fn(NodeInfo) -> F,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.0.retain(|node, (address, _)| nodes.get(node).is_some_and(|info| info.address == *address));
+        for (node, info) in nodes {
+            if info.address.is_empty() {
+                continue;
+            }
+            self.0.entry(node).or_insert_with(|| {
+                let mut scope = Scope::new();
+                let address = info.address.clone();
+                scope.spawn(name, begin(info));
+                (address, scope)
+            });
+        }
+    }
+}
+
+struct Links {
+    masters: Linked,
+    peers: Linked,
+}
+
+impl Links {
+    fn follow(
+        &mut self,
+        brain: &Brain,
+        me: &NodeId,
+        every: Duration,
+        (see, own, hear): (&mpsc::Sender<(NodeId, Seen)>, &watch::Receiver<Opinion>, &mpsc::Sender<Opinion>),
+    ) {
+        let masters = brain.picture().nodes(Role::Master);
+        self.masters.follow("probe", masters, |info| probe(info.node, info.address, every, see.clone()));
+        let mut peers = brain.picture().nodes(Role::Sentinel);
+        peers.remove(me);
+        self.peers
+            .follow("peer", peers, |info| peers::ask(info.node, info.address, own.clone(), hear.clone()));
+    }
+}
+
+fn opinion(brain: &Brain, me: &NodeId) -> Opinion {
+    let leader = brain.picture().leader.as_ref().map_or(0, |leader| leader.entry.create_revision);
+    let vote = brain.vote();
+    Opinion {
+        sentinel: me.to_string(),
+        leader,
+        against: vote.map(|vote| vote.class.clone()).unwrap_or_default(),
+        why: vote.map(|vote| vote.why.clone()).unwrap_or_default(),
+        tilt: brain.tilt().unwrap_or_default().to_owned(),
+    }
+}
+
+fn status(brain: &Brain) -> String {
+    let picture = brain.picture();
+    let leader = picture.leader.as_ref().map_or("nobody", |leader| leader.record.node.as_str());
+    let count = |role| picture.nodes(role).len();
+    let voters = picture.members().len();
+    let voting =
+        if voters < FEWEST { ", no failover by votes".to_owned() } else { format!(", {voters} vote") };
+    format!("{leader} leads, {} masters, {} workers{voting}", count(Role::Master), count(Role::Worker))
+}
+
+fn tell_vote(vote: Option<&record::Vote>) {
+    match vote {
+        Some(vote) => tracing::warn!(class = vote.class, why = vote.why, "votes against the leader"),
+        None => tracing::info!("votes against nobody"),
+    }
 }
 
 fn announce(change: &Change) {
@@ -80,5 +264,12 @@ fn announce(change: &Change) {
         Change::Left(node) => tracing::warn!(node = %node.node, role = ?node.role, "node left"),
         Change::Leads(node) => tracing::info!(node = %node, "master leads"),
         Change::NobodyLeads => tracing::warn!("nobody leads"),
+        Change::Ended(ending) => {
+            tracing::warn!(term = %ending.term, node = %ending.node, by = %ending.by, reason = %ending.reason, "term ended");
+        }
+        Change::Voters(members) => {
+            let members: Vec<&str> = members.iter().map(NodeId::as_str).collect();
+            tracing::info!(?members, "these sentinels vote");
+        }
     }
 }

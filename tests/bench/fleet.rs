@@ -96,6 +96,8 @@ async fn attach(number: usize, address: &str) -> anyhow::Result<()> {
                     unix_ns: clock::unix_ns(),
                     telemetry: Some(figures),
                     attempts: 0,
+                    leader: String::new(),
+                    leader_silence: None,
                 };
                 say.send(from_worker(Message::Heartbeat(heartbeat))).await?;
             }

@@ -26,6 +26,7 @@ pub mod machine;
 pub mod origin;
 pub mod patience;
 pub mod proxy;
+pub mod relay;
 pub mod skip;
 pub mod sync;
 pub mod target;

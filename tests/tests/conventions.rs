@@ -38,9 +38,9 @@ const READS: [&str; 5] = ["Get", "List", "Watch", "Wait", "Check"];
 const ASKS_MANY: [&str; 1] = ["CheckConnection"];
 
 /// Verbs of calls that change something.
-const WRITES: [&str; 12] = [
+const WRITES: [&str; 15] = [
     "Create", "Update", "Delete", "Run", "Start", "Cancel", "Change", "Cordon", "Uncordon", "Drain",
-    "Transfer", "Retry",
+    "Transfer", "Retry", "Force", "Pause", "Resume",
 ];
 
 fn pool() -> DescriptorPool {

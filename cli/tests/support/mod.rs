@@ -397,6 +397,72 @@ impl v1::cluster_service_server::ClusterService for Part {
     ) -> Result<Response<v1::Cluster>, Status> {
         Err(Status::failed_precondition("there is no other master"))
     }
+
+    async fn list_terms(
+        &self,
+        _: Request<v1::ListTermsRequest>,
+    ) -> Result<Response<v1::ListTermsResponse>, Status> {
+        let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+        let term = v1::Term {
+            epoch: 6,
+            leader: "nodes/m1".into(),
+            start_time: at(100),
+            start_reason: "nobody led".into(),
+            end_time: at(202),
+            end_reason: "HARD: its process is gone".into(),
+            ended_by: "nodes/s2".into(),
+            suspect_time: at(201),
+            votes: vec![v1::Vote {
+                sentinel: "nodes/s2".into(),
+                evidence: "HARD".into(),
+                message: "it refuses connections".into(),
+            }],
+            candidates: vec![
+                v1::Candidate {
+                    master: "nodes/m2".into(),
+                    score: "priority 100".into(),
+                    refused_reason: String::new(),
+                },
+                v1::Candidate {
+                    master: "nodes/m3".into(),
+                    score: String::new(),
+                    refused_reason: "it is stopping".into(),
+                },
+            ],
+        };
+        Ok(Response::new(v1::ListTermsResponse { terms: vec![term], next_page_token: String::new() }))
+    }
+
+    async fn force_failover(
+        &self,
+        _: Request<v1::ForceFailoverRequest>,
+    ) -> Result<Response<v1::Cluster>, Status> {
+        Err(Status::failed_precondition("there is no other master"))
+    }
+
+    async fn pause_failover(
+        &self,
+        request: Request<v1::PauseFailoverRequest>,
+    ) -> Result<Response<v1::Cluster>, Status> {
+        let seconds = request.into_inner().duration.map_or(0, |duration| duration.seconds);
+        let paused_until = Some(prost_types::Timestamp { seconds, nanos: 0 });
+        Ok(Response::new(v1::Cluster { paused_until, coordinator: "etcd".into(), ..v1::Cluster::default() }))
+    }
+
+    async fn resume_failover(
+        &self,
+        _: Request<v1::ResumeFailoverRequest>,
+    ) -> Result<Response<v1::Cluster>, Status> {
+        Ok(Response::new(v1::Cluster { coordinator: "etcd".into(), ..v1::Cluster::default() }))
+    }
+
+    async fn change_sentinels(
+        &self,
+        request: Request<v1::ChangeSentinelsRequest>,
+    ) -> Result<Response<v1::Cluster>, Status> {
+        let voters = vec![format!("nodes/{}", request.into_inner().add)];
+        Ok(Response::new(v1::Cluster { voters, coordinator: "etcd".into(), ..v1::Cluster::default() }))
+    }
 }
 
 /// Sends a signal to a process that was started here and not waited for yet.

@@ -10,6 +10,7 @@
 //! | [`task`] | the only spawn |
 //! | [`telemetry`] | logging |
 //! | [`signal`] | SIGTERM and SIGINT |
+//! | [`pulse`] | the last sign of life of something |
 //! | [`systemd`] | what systemd is told |
 //! | [`daemon`] | what every daemon does with its process |
 //! | [`backoff`] | how long to wait before trying again |
@@ -21,6 +22,7 @@ pub mod config;
 pub mod coord;
 pub mod daemon;
 pub mod driver;
+pub mod pulse;
 pub mod signal;
 pub mod systemd;
 pub mod task;

@@ -3,8 +3,10 @@
 use super::request;
 use super::status;
 use super::{Api, encode};
+use crate::election::Members;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
+use shanty_model::epoch::Epoch;
 use shanty_model::id::{NodeId, nearest};
 use shanty_proto::v1 as pb;
 use shanty_rt::task::Scope;
@@ -48,6 +50,8 @@ impl Api {
             workers: if core.is_some() { count(present) } else { count(self.registry.len()) },
             sentinels: count(members.sentinels.len()),
             active_runs: core.is_some().then(|| count(active_runs)).flatten(),
+            voters: members.voters.iter().map(NodeId::resource).collect(),
+            paused_until: members.paused_until_unix_ms.map(timestamp),
         })
     }
 
@@ -129,6 +133,59 @@ impl pb::cluster_service_server::ClusterService for Api {
         let target = self.transfer_target(&target)?;
         let before = core.epoch();
         core.resign(target).await?;
+        self.led_after(before).await
+    }
+
+    async fn list_terms(
+        &self,
+        request: Request<pb::ListTermsRequest>,
+    ) -> Result<Response<pb::ListTermsResponse>, Status> {
+        Ok(Response::new(self.terms(request.into_inner()).await?))
+    }
+
+    async fn force_failover(
+        &self,
+        request: Request<pb::ForceFailoverRequest>,
+    ) -> Result<Response<pb::Cluster>, Status> {
+        let before = self.leadership.borrow().largest_epoch;
+        self.force(request.into_inner()).await?;
+        self.led_after(before).await
+    }
+
+    async fn pause_failover(
+        &self,
+        request: Request<pb::PauseFailoverRequest>,
+    ) -> Result<Response<pb::Cluster>, Status> {
+        self.pause(request.into_inner()).await?;
+        self.seen(|members| members.paused_until_unix_ms.is_some()).await
+    }
+
+    async fn resume_failover(
+        &self,
+        request: Request<pb::ResumeFailoverRequest>,
+    ) -> Result<Response<pb::Cluster>, Status> {
+        self.resume(request.into_inner()).await?;
+        self.seen(|members| members.paused_until_unix_ms.is_none()).await
+    }
+
+    async fn change_sentinels(
+        &self,
+        request: Request<pb::ChangeSentinelsRequest>,
+    ) -> Result<Response<pb::Cluster>, Status> {
+        let request = request.into_inner();
+        let (add, remove) = (request.add.parse::<NodeId>().ok(), request.remove.parse::<NodeId>().ok());
+        self.change_voters(request).await?;
+        self.seen(|members| {
+            add.as_ref().is_none_or(|node| members.voters.contains(node))
+                && remove.as_ref().is_none_or(|node| !members.voters.contains(node))
+        })
+        .await
+    }
+}
+
+impl Api {
+    /// The cluster once somebody leads in a later term than `before`.
+    async fn led_after(&self, before: Epoch) -> Result<Response<pb::Cluster>, Status> {
         let mut leadership = self.leadership.clone();
         let changed = async {
             leadership.wait_for(|now| now.leader.is_some() && now.largest_epoch > before).await.is_ok()
@@ -139,6 +196,17 @@ impl pb::cluster_service_server::ClusterService for Api {
                 Err(status::unavailable("NO_LEADER", "leadership was given up; nobody has taken it yet"))
             }
         }
+    }
+
+    /// The cluster once the coordinator has told this master what it was just told itself.
+    async fn seen(&self, wanted: impl Fn(&Members) -> bool + Send) -> Result<Response<pb::Cluster>, Status> {
+        let mut members = self.members.clone();
+        let told = async { members.wait_for(|now| wanted(now)).await.is_ok() };
+        if !tokio::time::timeout(TRANSFER_PATIENCE, told).await.unwrap_or(false) {
+            let message = "it is done; this master has not heard of it yet";
+            return Err(status::unavailable("COORDINATOR_AWAY", message));
+        }
+        Ok(Response::new(self.cluster_now().await?))
     }
 }
 

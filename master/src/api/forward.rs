@@ -1,12 +1,13 @@
 //! A standby hands a public call to the leader, bytes and streams alike, so that any master answers any
 //! call. While nobody leads, a call waits a little.
 //!
-//! In: HTTP/2 requests. Out: the leader's answer, or UNAVAILABLE. A broken connection to the leader in the
+//! In: HTTP/2 requests. Out: the leader's answer, or UNAVAILABLE, also when another leads before it has answered. A broken connection to the leader in the
 //! middle of a stream ends it UNAVAILABLE, so that clients know to try again.
 
 use super::status;
 use crate::election::Leadership;
 use crate::runtime::Leading;
+use futures_util::future::BoxFuture;
 use hyper::body::Frame;
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -22,6 +23,9 @@ use tower::{Service, ServiceExt as _};
 
 /// Calls below these paths are the leader's.
 const PUBLIC: &str = "/shanty.v1.";
+/// Calls that any master answers by itself: they are there for when the leader does not.
+const ANYWHERE: [&str; 5] =
+    ["ListTerms", "ForceFailover", "PauseFailover", "ResumeFailover", "ChangeSentinels"];
 /// Marks a call that was handed on, so that two masters never hand it to each other for ever.
 const FORWARDED: &str = "shanty-forwarded";
 /// How long a call waits for somebody to lead.
@@ -50,7 +54,10 @@ impl Forward {
     }
 
     async fn handle(mut self, mut request: http::Request<Body>) -> http::Response<Body> {
-        if !request.uri().path().starts_with(PUBLIC) {
+        let path = request.uri().path();
+        let is_leaders = path.starts_with(PUBLIC)
+            && path.rsplit('/').next().is_none_or(|method| !ANYWHERE.contains(&method));
+        if !is_leaders {
             return self.here(request).await;
         }
         let handed_on = request.headers().contains_key(FORWARDED);
@@ -58,9 +65,21 @@ impl Forward {
             Ok(Answerer::Here) => self.here(request).await,
             Ok(Answerer::There(mut channel)) => {
                 request.headers_mut().insert(FORWARDED, http::HeaderValue::from_static("1"));
-                let sent = async { channel.ready().await?.call(request).await };
-                match sent.await {
-                    Ok(response) => response.map(|body| Body::new(Unbroken { inner: body, over: false })),
+                let (sent, mut gone) = {
+                    let sent = async move { channel.ready().await?.call(request).await };
+                    (sent, self.succeeded())
+                };
+                let sent = tokio::select! {
+                    sent = sent => sent,
+                    () = &mut gone => {
+                        let message = "the leader changed before it answered: try again";
+                        return status::unavailable("NO_LEADER", message).into_http();
+                    }
+                };
+                match sent {
+                    Ok(response) => {
+                        response.map(|body| Body::new(Unbroken { inner: body, gone, over: false }))
+                    }
                     Err(error) => {
                         tracing::debug!(%error, "the leader did not answer");
                         let message = "the leader did not answer: try again";
@@ -70,6 +89,19 @@ impl Forward {
             }
             Err(status) => status.into_http(),
         }
+    }
+
+    /// Waits until another leads than now: a leader that sleeps, or is cut off, ends no stream by itself.
+    fn succeeded(&self) -> BoxFuture<'static, ()> {
+        let mut leadership = self.leadership.clone();
+        let term = |now: &Leadership| now.leader.as_ref().map(|leader| leader.epoch);
+        let before = term(&leadership.borrow_and_update());
+        Box::pin(async move {
+            let later = |now: &Leadership| term(now).is_some() && term(now) != before;
+            if leadership.wait_for(later).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        })
     }
 
     async fn here(&mut self, request: http::Request<Body>) -> http::Response<Body> {
@@ -142,6 +174,8 @@ impl Service<http::Request<hyper::body::Incoming>> for Forward {
 /// A body whose breaking becomes the trailers of an UNAVAILABLE status.
 struct Unbroken {
     inner: Body,
+    /// Another leads.
+    gone: BoxFuture<'static, ()>,
     over: bool,
 }
 
@@ -156,8 +190,15 @@ impl hyper::body::Body for Unbroken {
         if self.over {
             return Poll::Ready(None);
         }
-        match std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
-            Some(Err(_broken)) => {
+        let next = match Pin::new(&mut self.inner).poll_frame(cx) {
+            Poll::Ready(next) => next.map(|frame| frame.map_err(|_broken| ())),
+            Poll::Pending => {
+                std::task::ready!(self.gone.as_mut().poll(cx));
+                Some(Err(()))
+            }
+        };
+        match next {
+            Some(Err(())) => {
                 self.over = true;
                 let status = status::unavailable("NO_LEADER", "the leader went away: try again");
                 let mut trailers = http::HeaderMap::new();

@@ -26,6 +26,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
+/// A fleet is small below this number of workers.
+const SMALL_FLEET: usize = 100;
+/// Longest interval of heartbeats of a small fleet: a sentinel that hears nothing of a leader for a second asks what
+/// workers heard within half a second.
+const SMALL_FLEET_BEAT: Duration = Duration::from_millis(400);
 /// Messages between the session's outbox and the HTTP/2 stream, whose own window does the waiting.
 const AHEAD: usize = 16;
 
@@ -131,10 +136,16 @@ impl Link {
             master: self.me.to_string(),
             leader,
             epoch: epoch.0,
-            heartbeat_interval: Some(pb_duration(self.options.heartbeat_interval)),
+            heartbeat_interval: Some(pb_duration(self.heartbeat_interval())),
             session_timeout: Some(pb_duration(self.options.session_timeout)),
             unix_ns: clock::unix_ns(),
         }
+    }
+
+    /// The fewer workers there are, the more often each must be heard to be of use as a witness.
+    fn heartbeat_interval(&self) -> Duration {
+        let most = if self.registry.len() < SMALL_FLEET { SMALL_FLEET_BEAT } else { Duration::MAX };
+        self.options.heartbeat_interval.min(most)
     }
 
     /// Whether a core leads here, and its term or the largest known.
@@ -162,6 +173,7 @@ impl Link {
                 }
             };
             if let In::Heartbeat(beat) = &received {
+                self.hear_of_leader(session, beat);
                 // A worker that does not read its answers is found out by its outbox; this one may be skipped.
                 let _full = beats.try_send(self.beat(beat));
             }
@@ -176,6 +188,15 @@ impl Link {
                     tracing::warn!(node = %session.node, %error, "worker said something unreadable")
                 }
             }
+        }
+    }
+
+    /// The worker says whom it heard lead.
+    fn hear_of_leader(&self, session: &Attached<'_>, beat: &pb::WorkerHeartbeat) {
+        if let Ok(leader) = beat.leader.parse() {
+            let ago = beat.leader_silence.and_then(|ago| Duration::try_from(ago).ok()).unwrap_or_default();
+            let at = clock::boottime().saturating_sub(ago);
+            session.registry.heard_leader(&session.node, session.id, leader, at);
         }
     }
 
@@ -246,7 +267,7 @@ fn event(node: &NodeId, received: In) -> Result<Option<WorkerEvent>, shanty_mode
     let node = node.clone();
     Ok(match received {
         In::Hello(_) | In::Checked(_) => None,
-        In::Heartbeat(pb::WorkerHeartbeat { sequence: _, unix_ns, telemetry: figures, attempts: _ }) => {
+        In::Heartbeat(pb::WorkerHeartbeat { unix_ns, telemetry: figures, .. }) => {
             let figures: Telemetry = figures.as_ref().map(telemetry::decode).unwrap_or_default();
             Some(WorkerEvent::Heartbeat(node, figures, unix_ns.saturating_sub(clock::unix_ns())))
         }

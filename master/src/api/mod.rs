@@ -8,6 +8,8 @@
 //! | `run`, `job`, `node`, `connection`, `cluster` | one service each |
 //! | `watch` | streams of a run's events |
 //! | `link` | the masters' end of the worker link |
+//! | `failover` | leadership against the leader's will, past terms |
+//! | `probe` | the masters' end of the sentinels' probes |
 //! | `encode` | records as messages |
 //! | `page` | page sizes, tokens, filters |
 //! | `request` | request ids |
@@ -17,11 +19,13 @@
 mod cluster;
 mod connection;
 mod encode;
+mod failover;
 mod forward;
 mod job;
 mod link;
 mod node;
 mod page;
+mod probe;
 mod request;
 mod run;
 mod status;
@@ -29,6 +33,7 @@ mod watch;
 
 pub use forward::Forward;
 pub use link::{Link, LinkOptions};
+pub use probe::Probe;
 
 use crate::registry::Registry;
 use crate::runtime::{CoreHandle, Error, Leading};
@@ -70,7 +75,7 @@ impl Api {
 
     /// The public services.
     #[must_use]
-    pub fn routes(self, link: Link) -> Routes {
+    pub fn routes(self, link: Link, probe: Probe) -> Routes {
         let api = Arc::new(self);
         Routes::new(pb::run_service_server::RunServiceServer::from_arc(api.clone()))
             .add_service(pb::job_service_server::JobServiceServer::from_arc(api.clone()))
@@ -78,5 +83,6 @@ impl Api {
             .add_service(pb::connection_service_server::ConnectionServiceServer::from_arc(api.clone()))
             .add_service(pb::cluster_service_server::ClusterServiceServer::from_arc(api))
             .add_service(shanty_proto::internal::worker_link_server::WorkerLinkServer::new(link))
+            .add_service(shanty_proto::internal::master_probe_server::MasterProbeServer::new(probe))
     }
 }

@@ -8,10 +8,10 @@
 
 use super::fence::{FenceError, FenceOutcome, FenceStore};
 use super::options::{Options, Timers};
-use super::record::{self, History, LeaderInfo, Nominee, TermRecord};
 use shanty_model::epoch::Epoch;
 use shanty_model::id::NodeId;
 use shanty_rt::clock;
+use shanty_rt::coord::record::{self, Beginning, LeaderInfo, Nominee, TermRecord};
 use shanty_rt::coord::{Compare, Coord, Entry, Error, Keys, LeaseId, Op};
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,7 +94,7 @@ impl Candidate {
         *held = Some(lease);
         let epoch = ballot.term.next();
         let reason = match &ballot.nominee {
-            Some(nominee) => format!("nominated {} ({})", nominee.node, nominee.reason),
+            Some(nominee) => format!("nominated by {}: {}", nominee.by, nominee.reason),
             None => "nobody led".to_owned(),
         };
         let when = vec![
@@ -106,6 +106,7 @@ impl Candidate {
         then.push(Op::Delete(self.keys.nominee()));
         if let Some(old) = epoch.0.checked_sub(HISTORY) {
             then.push(Op::Delete(self.keys.history(old)));
+            then.push(Op::Delete(self.keys.ended(old)));
         }
         let taken = match self.coord.txn(when, then).await {
             Ok(outcome) => Ok(outcome.succeeded.then_some(outcome.revision)),
@@ -215,7 +216,8 @@ impl Candidate {
         if let Some(node) = to {
             let (lease, _) = self.coord.grant(self.timers.nominee_ttl).await?;
             let by = self.options.node.clone();
-            let nominee = Nominee { for_term: claim.epoch.next(), node, by, reason: reason.to_owned() };
+            let candidates = vec![node];
+            let nominee = Nominee { for_term: claim.epoch.next(), candidates, by, reason: reason.to_owned() };
             then.push(Op::Put {
                 key: self.keys.nominee(),
                 value: record::write(&nominee),
@@ -250,7 +252,7 @@ impl Candidate {
         let (node, incarnation) = (self.options.node.clone(), self.options.incarnation.clone());
         let unix_ms = clock::unix_ms();
         let term = TermRecord { term: epoch, node: node.clone(), incarnation: incarnation.clone(), unix_ms };
-        let history = History { term: epoch, node, incarnation, reason, unix_ms };
+        let history = Beginning { term: epoch, node, incarnation, reason, unix_ms };
         let leader = record::write(&self.leader_info(epoch));
         vec![
             Op::Put { key: self.keys.leader(), value: leader, lease: Some(lease) },

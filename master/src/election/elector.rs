@@ -183,7 +183,7 @@ impl Elector {
     async fn hold(&mut self, reign: &mut dyn Reign, claim: Claim, stop: &CancellationToken) {
         let epoch = claim.epoch;
         let until = claim.sent + claim.ttl.saturating_sub(self.candidate.timers.margin);
-        let term = Arc::new(Term::begin(epoch, until));
+        let term = Arc::new(Term::begin(epoch, until, self.candidate.options.disk.clone()));
         tracing::info!(%epoch, node = %self.candidate.options.node, "leading");
         let mut renewing = Scope::new();
         let (tell, renewed) = oneshot::channel();

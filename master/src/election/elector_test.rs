@@ -1,11 +1,11 @@
 //! Electors together: on the memory coordinator, with a store that can fail and a line that can be cut.
 
 use super::super::fence::FenceOutcome;
-use super::super::record::{self, LeaderInfo};
 use super::*;
 use futures_util::future::FutureExt as _;
 use futures_util::stream::BoxStream;
 use shanty_model::id::NodeId;
+use shanty_rt::coord::record::{self, LeaderInfo};
 use shanty_rt::coord::{Compare, Entry, Error, Memory, Op, TxnOutcome, WatchEvent};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};

@@ -3,6 +3,8 @@
 
 use shanty_model::id::NodeId;
 use shanty_rt::coord::{NodeInfo, Role};
+use shanty_rt::pulse::Pulse;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What an elector is told.
@@ -22,13 +24,16 @@ pub struct Options {
     pub priority: u32,
     /// How long the leader's lease lives without renewal, 3 to 15 s in earnest. etcd grants 2 s at least.
     pub lease_ttl: Duration,
+    /// Beats whenever this master's disk takes a write; its silence ends a term as the store's does. None when
+    /// nobody probes it.
+    pub disk: Option<Arc<Pulse>>,
     /// How long the dispatch loop may go without [`Gates::tick_dispatch`](super::Gates::tick_dispatch)
     /// before this master resigns.
     pub dispatch_silence: Duration,
 }
 
 impl Options {
-    /// Options with the defaults: a lease of 5 s, 2 s of silence, priority 100, a new incarnation.
+    /// Options with the defaults: a lease of 5 s, 2 s of silence, priority 100, a new incarnation, no disk of its own.
     #[must_use]
     pub fn new(cluster: &str, node: NodeId, address: &str) -> Options {
         Options {
@@ -39,6 +44,7 @@ impl Options {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             priority: 100,
             lease_ttl: Duration::from_secs(5),
+            disk: None,
             dispatch_silence: Duration::from_secs(2),
         }
     }

@@ -49,6 +49,7 @@ impl fmt::Display for TermEnd {
             TermEnd::Fenced(stored) => write!(f, "the store is at {stored}"),
             TermEnd::Sick(Silent::Dispatch(time)) => write!(f, "the dispatch loop was silent for {time:.1?}"),
             TermEnd::Sick(Silent::Store(time)) => write!(f, "the store did nothing for {time:.1?}"),
+            TermEnd::Sick(Silent::Disk(time)) => write!(f, "the disk took nothing for {time:.1?}"),
             TermEnd::Resigned(Some(target)) => write!(f, "resigned in favour of {target}"),
             TermEnd::Resigned(None) => f.write_str("resigned"),
             TermEnd::Returned => f.write_str("the reign ended by itself"),

@@ -1,7 +1,7 @@
 //! A term as its holder sees it: its epoch, its gates, and the way to end it.
 //!
 //! The gates keep a sick leader from renewing a lease that the network alone would keep alive: the core
-//! loop ticks, the store does its work, or the term ends.
+//! loop ticks, the store does its work, the disk takes writes, or the term ends.
 //! Tests: below.
 
 use super::mandate::Authority;
@@ -9,7 +9,9 @@ use super::options::Timers;
 use shanty_model::epoch::Epoch;
 use shanty_model::id::NodeId;
 use shanty_rt::clock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use shanty_rt::pulse::Pulse;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -24,12 +26,13 @@ pub struct Term {
 }
 
 impl Term {
-    /// A term of `epoch` with authority until `until` on CLOCK_BOOTTIME; its gates open now.
-    pub(super) fn begin(epoch: Epoch, until: Duration) -> Term {
+    /// A term of `epoch` with authority until `until` on CLOCK_BOOTTIME; its gates open now, one of them for as long as
+    /// `disk` beats.
+    pub(super) fn begin(epoch: Epoch, until: Duration, disk: Option<Arc<Pulse>>) -> Term {
         Term {
             authority: Authority::new(epoch, until),
             since_unix_ms: clock::unix_ms(),
-            gates: Gates::new(clock::boottime()),
+            gates: Gates::new(clock::boottime(), disk),
             resigned: watch::Sender::new(None),
         }
     }
@@ -38,7 +41,7 @@ impl Term {
     #[doc(hidden)]
     #[must_use]
     pub fn for_test(epoch: Epoch) -> Term {
-        Term::begin(epoch, Duration::from_secs(u64::from(u32::MAX)))
+        Term::begin(epoch, Duration::from_secs(u64::from(u32::MAX)), None)
     }
 
     /// Its number.
@@ -85,10 +88,10 @@ impl Term {
 #[derive(Debug)]
 pub struct Gates {
     begun: Duration,
-    /// CLOCK_BOOTTIME in nanoseconds; 0 before the first tick.
-    dispatched_ns: AtomicU64,
-    /// CLOCK_BOOTTIME in nanoseconds.
-    stored_ns: AtomicU64,
+    ticked: AtomicBool,
+    dispatched: Arc<Pulse>,
+    stored: Pulse,
+    disk: Option<Arc<Pulse>>,
 }
 
 /// A gate that has been silent for too long, and for how long.
@@ -96,44 +99,51 @@ pub struct Gates {
 pub(super) enum Silent {
     Dispatch(Duration),
     Store(Duration),
+    Disk(Duration),
 }
 
 impl Gates {
-    fn new(now: Duration) -> Gates {
-        Gates { begun: now, dispatched_ns: AtomicU64::new(0), stored_ns: AtomicU64::new(nanos(now)) }
+    fn new(now: Duration, disk: Option<Arc<Pulse>>) -> Gates {
+        let ticked = AtomicBool::new(false);
+        Gates { begun: now, ticked, dispatched: Arc::default(), stored: Pulse::new(), disk }
     }
 
     /// The core loop is alive: called by it once per round, at least each half second.
     pub fn tick_dispatch(&self) {
-        self.dispatched_ns.store(nanos(clock::boottime()), Ordering::Release);
+        self.dispatched.beat();
+        self.ticked.store(true, Ordering::Release);
+    }
+
+    /// The core loop's signs of life, for others to look at.
+    #[must_use]
+    pub fn dispatched(&self) -> Arc<Pulse> {
+        self.dispatched.clone()
     }
 
     /// The store did a canary that was sent at `sent`.
     pub(super) fn stored(&self, sent: Duration) {
-        self.stored_ns.fetch_max(nanos(sent), Ordering::AcqRel);
+        self.stored.beat_at(sent);
     }
 
     /// The first gate that is silent for too long at `now`.
     pub(super) fn silent(&self, now: Duration, dispatch_limit: Duration, timers: &Timers) -> Option<Silent> {
-        let dispatched = Duration::from_nanos(self.dispatched_ns.load(Ordering::Acquire));
-        let (since, limit) = match dispatched {
-            Duration::ZERO => (self.begun, dispatch_limit.max(timers.warm_up)),
-            ticked => (ticked, dispatch_limit),
+        let (dispatch, limit) = if self.ticked.load(Ordering::Acquire) {
+            (self.dispatched.silence(now), dispatch_limit)
+        } else {
+            (now.saturating_sub(self.begun), dispatch_limit.max(timers.warm_up))
         };
-        let dispatch = now.saturating_sub(since);
-        let store = now.saturating_sub(Duration::from_nanos(self.stored_ns.load(Ordering::Acquire)));
+        let store = self.stored.silence(now);
+        let disk = self.disk.as_ref().map_or(Duration::ZERO, |disk| disk.silence(now));
         if dispatch > limit {
             Some(Silent::Dispatch(dispatch))
         } else if store > timers.canary_silence {
             Some(Silent::Store(store))
+        } else if disk > timers.canary_silence {
+            Some(Silent::Disk(disk))
         } else {
             None
         }
     }
-}
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -145,7 +155,7 @@ mod tests {
         let timers = Timers::for_ttl(Duration::from_secs(5));
         let (limit, s) = (Duration::from_secs(2), Duration::from_secs);
         let begun = clock::boottime();
-        let gates = Gates::new(begun);
+        let gates = Gates::new(begun, None);
         gates.stored(begun + s(60));
         assert_eq!(gates.silent(begun + s(9), limit, &timers), None);
         assert_eq!(gates.silent(begun + s(11), limit, &timers), Some(Silent::Dispatch(s(11))));
@@ -158,11 +168,25 @@ mod tests {
     fn a_store_that_does_nothing_is_silent_although_dispatch_ticks() {
         let timers = Timers::for_ttl(Duration::from_secs(5));
         let begun = clock::boottime();
-        let gates = Gates::new(begun);
+        let gates = Gates::new(begun, None);
         gates.tick_dispatch();
-        let later = begun + Duration::from_millis(4001);
-        assert_eq!(gates.silent(later, Duration::from_secs(60), &timers), Some(Silent::Store(later - begun)));
+        let later = begun + Duration::from_millis(4100);
+        assert!(matches!(gates.silent(later, Duration::from_secs(60), &timers), Some(Silent::Store(_))));
         gates.stored(begun + Duration::from_secs(1));
+        assert_eq!(gates.silent(later, Duration::from_secs(60), &timers), None);
+    }
+
+    #[test]
+    fn a_disk_that_hangs_ends_a_term_although_all_else_beats() {
+        let timers = Timers::for_ttl(Duration::from_secs(5));
+        let disk = Arc::new(Pulse::new());
+        let begun = clock::boottime();
+        let gates = Gates::new(begun, Some(disk.clone()));
+        gates.tick_dispatch();
+        gates.stored(begun + Duration::from_secs(9));
+        let later = begun + Duration::from_secs(9);
+        assert!(matches!(gates.silent(later, Duration::from_secs(60), &timers), Some(Silent::Disk(_))));
+        disk.beat_at(later);
         assert_eq!(gates.silent(later, Duration::from_secs(60), &timers), None);
     }
 

@@ -1,14 +1,14 @@
 //! Whose turn it is when nobody leads: pure.
 //!
-//! In: the nominee, who led last, the registered masters, who asks. Out: how long after the leader's end it
+//! In: the nomination, who led last, the registered masters, who asks. Out: how long after the leader's end it
 //! may try. It only spreads attempts: any of them is safe. Who led last comes last: it may be dead and
 //! still registered, or it left because it was sick.
 //! Tests: below.
 
 use super::options::Timers;
-use super::record::Nominee;
 use shanty_model::id::NodeId;
 use shanty_rt::coord::NodeInfo;
+use shanty_rt::coord::record::Nominee;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,11 +25,11 @@ pub(super) fn wait(
     masters: &Masters,
 ) -> Duration {
     let by_rank = timers.stagger.saturating_mul(rank(me, last, masters));
-    match nominee {
-        Some(nominee) if nominee.node == *me => Duration::ZERO,
-        Some(_) => timers.nominee_grace + by_rank,
-        None => by_rank,
-    }
+    let Some(nominee) = nominee else { return by_rank };
+    let before_me = nominee.candidates.iter().position(|candidate| candidate == me);
+    let waits = u32::try_from(before_me.unwrap_or(nominee.candidates.len())).unwrap_or(u32::MAX);
+    let grace = timers.nominee_grace.saturating_mul(waits);
+    if before_me.is_some() { grace } else { grace + by_rank }
 }
 
 /// Place of `me` by priority, then by name; the last place when it is not registered (yet).
@@ -63,12 +63,15 @@ mod tests {
     }
 
     #[test]
-    fn the_nominee_goes_at_once_the_others_after_it_by_priority_and_name() {
+    fn candidates_go_in_their_order_the_others_after_them_by_priority_and_name() {
         let timers = Timers::for_ttl(Duration::from_secs(5));
         let masters = masters(&[("m1", 100), ("m2", 100), ("m3", 200)]);
-        let nominee = Nominee { for_term: Epoch(2), node: node("m2"), by: node("m3"), reason: String::new() };
+        let candidates = vec![node("m2"), node("m4")];
+        let nominee = Nominee { for_term: Epoch(2), candidates, by: node("s1"), reason: String::new() };
         let ms = |me: &str, nominee| wait(&timers, &node(me), nominee, None, &masters).as_millis();
-        for (me, free, nominated) in [("m3", 0, 1000), ("m1", 150, 1150), ("m2", 300, 0), ("m9", 450, 1450)] {
+        for (me, free, nominated) in
+            [("m3", 0, 2000), ("m1", 150, 2150), ("m2", 300, 0), ("m4", 450, 1000), ("m9", 450, 2450)]
+        {
             assert_eq!(ms(me, None), free, "{me}");
             assert_eq!(ms(me, Some(&nominee)), nominated, "{me}");
         }

@@ -5,9 +5,9 @@
 //! Never: decides; what it shows may be late, the transactions of [`super::claim`] are what counts.
 //! Tests: below, and `elector_test.rs`.
 
-use super::record::{self, LeaderInfo, TermRecord};
 use shanty_model::epoch::Epoch;
 use shanty_model::id::NodeId;
+use shanty_rt::coord::record::{self, LeaderInfo, Pause, SentinelSet, TermRecord};
 use shanty_rt::coord::{Coord, Entry, Keys, NodeInfo, Role, WatchEvent};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,6 +47,10 @@ pub struct Members {
     pub workers: BTreeMap<NodeId, NodeInfo>,
     /// Sentinels.
     pub sentinels: BTreeMap<NodeId, NodeInfo>,
+    /// The sentinels that vote.
+    pub voters: Vec<NodeId>,
+    /// Sentinels may not end terms until then, milliseconds since 1970; none when they may.
+    pub paused_until_unix_ms: Option<i64>,
 }
 
 impl Members {
@@ -116,6 +120,9 @@ impl Board {
                 members.of(role).insert(node, info);
             }
         }
+        let kept = |key: String| entries.iter().find(|entry| entry.key == key);
+        members.voters = kept(keys.sentinel_set()).map(voters).unwrap_or_default();
+        members.paused_until_unix_ms = kept(keys.pause()).and_then(paused_until);
         self.set_members(|now| *now = members.clone());
         let leader = entries.iter().find(|entry| entry.key == keys.leader());
         self.see_leader(leader.and_then(|entry| record::read(&entry.key, &entry.value)));
@@ -132,6 +139,12 @@ impl Board {
             }
             return;
         }
+        if entry.key == keys.sentinel_set() {
+            return self.set_members(|now| now.voters = voters(entry));
+        }
+        if entry.key == keys.pause() {
+            return self.set_members(|now| now.paused_until_unix_ms = paused_until(entry));
+        }
         if entry.key == keys.leader() {
             self.see_leader(record::read(&entry.key, &entry.value));
         } else if entry.key == keys.term() {
@@ -144,6 +157,9 @@ impl Board {
         if let Some((role, node)) = registration(keys, key) {
             self.set_members(|now| _ = now.of(role).remove(&node));
             return;
+        }
+        if key == keys.pause() {
+            return self.set_members(|now| now.paused_until_unix_ms = None);
         }
         if key == keys.leader() {
             self.see_leader(None);
@@ -186,6 +202,14 @@ fn registration(keys: &Keys, key: &str) -> Option<(Role, NodeId)> {
         let node = key.strip_prefix(&keys.role(role))?;
         Some((role, node.parse().ok()?))
     })
+}
+
+fn voters(entry: &Entry) -> Vec<NodeId> {
+    record::read::<SentinelSet>(&entry.key, &entry.value).map(|set| set.members).unwrap_or_default()
+}
+
+fn paused_until(entry: &Entry) -> Option<i64> {
+    record::read::<Pause>(&entry.key, &entry.value).map(|pause| pause.until_unix_ms)
 }
 
 fn node_info(entry: &Entry) -> Option<NodeInfo> {

@@ -72,11 +72,22 @@ pub enum WorkerEvent {
     Ended(NodeId, Ending),
 }
 
+/// How long ago workers heard the leader, as counted by [`Registry::witnesses`].
+pub const HEARD_WITHIN: [Duration; 5] = [
+    Duration::from_millis(250),
+    Duration::from_millis(500),
+    Duration::from_millis(750),
+    Duration::from_millis(1500),
+    Duration::from_secs(4),
+];
+
 #[derive(Debug)]
 struct Session {
     id: SessionId,
     arrival: Arrival,
     outbox: mpsc::Sender<Outbound>,
+    /// The leader that the worker heard, and when, CLOCK_BOOTTIME.
+    heard: Option<(NodeId, Duration)>,
 }
 
 #[derive(Debug, Default)]
@@ -112,7 +123,9 @@ impl Registry {
             state.next += 1;
             let id = SessionId(state.next);
             state.questions.retain(|_, (asked, _)| *asked != arrival.node);
-            state.sessions.insert(arrival.node.clone(), Session { id, arrival: arrival.clone(), outbox });
+            state
+                .sessions
+                .insert(arrival.node.clone(), Session { id, arrival: arrival.clone(), outbox, heard: None });
             (id, state.sink.clone())
         };
         send(sink, WorkerEvent::Attached(arrival)).await;
@@ -153,6 +166,29 @@ impl Registry {
             state.sink.clone()
         };
         send(sink, event).await;
+    }
+
+    /// A worker heard `leader` at `at` on CLOCK_BOOTTIME.
+    pub fn heard_leader(&self, node: &NodeId, id: SessionId, leader: NodeId, at: Duration) {
+        if let Some(session) = self.lock().sessions.get_mut(node).filter(|session| session.id == id) {
+            session.heard = Some((leader, at));
+        }
+    }
+
+    /// Workers attached, and of these how many heard `leader` within each of [`HEARD_WITHIN`] before `now`.
+    #[must_use]
+    pub fn witnesses(&self, leader: &NodeId, now: Duration) -> (u32, [u32; HEARD_WITHIN.len()]) {
+        let state = self.lock();
+        let heard = |within: Duration| {
+            let recent = |session: &&Session| {
+                session
+                    .heard
+                    .as_ref()
+                    .is_some_and(|(of, at)| of == leader && now.saturating_sub(*at) <= within)
+            };
+            u32::try_from(state.sessions.values().filter(recent).count()).unwrap_or(u32::MAX)
+        };
+        (u32::try_from(state.sessions.len()).unwrap_or(u32::MAX), HEARD_WITHIN.map(heard))
     }
 
     /// The core leads from now on: it gets all events, beginning with the workers attached already, each of
@@ -317,6 +353,20 @@ mod tests {
         registry.lead(Epoch(7), sink).await;
         assert!(matches!(events.recv().await, Some(WorkerEvent::Attached(_))));
         assert_eq!(outbox.recv().await, Some(Outbound::Announce(Epoch(7))));
+    }
+
+    #[tokio::test]
+    async fn witnesses_speak_of_one_leader_and_of_how_long_ago() {
+        let registry = Registry::new();
+        let (id, _outbox) = registry.attach(arrival("a")).await;
+        let (w1, m1, m2): (NodeId, NodeId, NodeId) =
+            ("w1".parse().unwrap(), "m1".parse().unwrap(), "m2".parse().unwrap());
+        let s = Duration::from_secs;
+        assert_eq!(registry.witnesses(&m1, s(9)), (1, [0; 5]));
+        registry.heard_leader(&w1, id, m1.clone(), s(8));
+        assert_eq!(registry.witnesses(&m1, s(9)), (1, [0, 0, 0, 1, 1]));
+        assert_eq!(registry.witnesses(&m1, s(12)), (1, [0, 0, 0, 0, 1]));
+        assert_eq!(registry.witnesses(&m2, s(9)), (1, [0; 5]));
     }
 
     #[tokio::test]

@@ -6,7 +6,9 @@ use crate::store::{self, JobRecord, NodeEventRecord};
 use shanty_model::epoch::Epoch;
 use shanty_model::id::{JobId, NodeId, RunId};
 use shanty_model::kind::{Change, Spec};
+use shanty_rt::pulse::Pulse;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 /// Something to be changed.
@@ -90,6 +92,7 @@ pub struct CoreHandle {
     pub(super) feeds: Arc<Feeds>,
     pub(super) epoch: Epoch,
     pub(super) since_unix_ms: i64,
+    pub(super) dispatched: Arc<Pulse>,
 }
 
 impl std::fmt::Debug for Call {
@@ -168,6 +171,12 @@ impl CoreHandle {
     #[must_use]
     pub fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// For how long its loop has not turned.
+    #[must_use]
+    pub fn dispatch_silence(&self, now: Duration) -> Duration {
+        self.dispatched.silence(now)
     }
 
     /// When the term began, milliseconds since 1970.

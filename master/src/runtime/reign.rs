@@ -93,6 +93,7 @@ impl LeaderRoom {
             feeds: feeds.clone(),
             epoch,
             since_unix_ms,
+            dispatched: term.gates().dispatched(),
         }));
         let announce = async {
             self.registry.lead(epoch, sink).await;

@@ -4,6 +4,7 @@
 
 use super::{Client, Cluster, Node, Process, binary, free_port};
 use crate::patience::until;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -26,8 +27,11 @@ pub enum Store {
 pub struct Builder {
     masters: usize,
     workers: usize,
+    sentinels: usize,
     store: Store,
     etcd: Vec<String>,
+    /// Port and advertised address of single masters.
+    places: BTreeMap<usize, (u16, String)>,
     master_args: Vec<String>,
     worker_args: Vec<String>,
     connections: Vec<(String, String)>,
@@ -38,8 +42,10 @@ impl Default for Builder {
         Builder {
             masters: 1,
             workers: 1,
+            sentinels: 0,
             store: Store::Sqlite,
             etcd: Vec::new(),
+            places: BTreeMap::new(),
             master_args: Vec::new(),
             worker_args: Vec::new(),
             connections: Vec::new(),
@@ -59,6 +65,20 @@ impl Builder {
     #[must_use]
     pub fn workers(mut self, count: usize) -> Builder {
         self.workers = count;
+        self
+    }
+
+    /// Number of sentinels; they need etcd.
+    #[must_use]
+    pub fn sentinels(mut self, count: usize) -> Builder {
+        self.sentinels = count;
+        self
+    }
+
+    /// A master that listens on `port` and says that it is at `advertise`.
+    #[must_use]
+    pub fn master_at(mut self, index: usize, port: u16, advertise: &str) -> Builder {
+        self.places.insert(index, (port, advertise.to_owned()));
         self
     }
 
@@ -104,8 +124,9 @@ impl Builder {
     pub async fn start(self) -> Cluster {
         let alone = ALONE.clone().lock_owned().await;
         let folder = tempfile::Builder::new().prefix("shanty-test-").tempdir().expect("temporary folder");
+        let port = |index| self.places.get(&index).map_or_else(free_port, |(port, _)| *port);
         let addresses: Vec<String> =
-            (0..self.masters).map(|_| format!("127.0.0.1:{}", free_port())).collect();
+            (0..self.masters).map(|index| format!("127.0.0.1:{}", port(index))).collect();
         let mut masters = Vec::new();
         for (i, address) in addresses.iter().enumerate() {
             let name = format!("m{}", i + 1);
@@ -125,6 +146,9 @@ impl Builder {
             if !self.etcd.is_empty() {
                 add("--etcd", self.etcd.join(","));
             }
+            if let Some((_, advertise)) = self.places.get(&i) {
+                add("--advertise", advertise.clone());
+            }
             args.extend(self.master_args.iter().cloned());
             masters.push(start_node("shanty-master", &name, address, folder.path(), args));
         }
@@ -135,7 +159,11 @@ impl Builder {
             std::fs::write(&file, connections(&self.connections)).expect("the workers' configuration");
             worker_args.extend(["--config".to_owned(), file.display().to_string()]);
         }
-        let mut cluster = Cluster { masters, workers: Vec::new(), worker_args, folder, _alone: alone };
+        let names: Vec<String> = (1..=self.sentinels).map(|n| format!("s{n}")).collect();
+        let sentinels =
+            names.iter().map(|name| start_sentinel(name, folder.path(), &self.etcd, &names)).collect();
+        let mut cluster =
+            Cluster { masters, workers: Vec::new(), sentinels, worker_args, folder, _alone: alone };
         for master in &mut cluster.masters {
             answers(master).await;
         }
@@ -144,6 +172,9 @@ impl Builder {
             cluster.add_worker();
         }
         cluster.workers_ready(self.workers).await;
+        if self.sentinels > 0 {
+            sentinels_vote(&cluster).await;
+        }
         cluster
     }
 }
@@ -181,6 +212,32 @@ async fn answers(master: &mut Node) {
     if let Err(reason) = asked.await {
         panic!("{reason}");
     }
+}
+
+/// Waits until each sentinel has seen all others and every master.
+async fn sentinels_vote(cluster: &Cluster) {
+    until("sentinels that vote", Duration::from_secs(20), async || {
+        let now = cluster.client().get_cluster().await.map_err(|status| status.to_string())?;
+        let ready = |node: &Node| node.process.log().contains("this sentinel votes");
+        match cluster.sentinels.iter().find(|node| !ready(node)) {
+            Some(node) => Err(format!("{}: {}", node.name, node.process.last_words())),
+            None if now.voters.len() == cluster.sentinels.len() => Ok(()),
+            None => Err(format!("{now:?}")),
+        }
+    })
+    .await;
+}
+
+pub(super) fn start_sentinel(name: &str, folder: &Path, etcd: &[String], members: &[String]) -> Node {
+    let mut args = Vec::new();
+    let mut add = |flag: &str, value: String| args.extend([flag.to_owned(), value]);
+    add("--node", name.to_owned());
+    add("--cluster", "test".to_owned());
+    add("--etcd", etcd.join(","));
+    if !members.is_empty() {
+        add("--members", members.join(","));
+    }
+    start_node("shanty-sentinel", name, "", folder, args)
 }
 
 pub(super) fn start_worker(name: &str, folder: &Path, more: &[String]) -> Node {

@@ -46,6 +46,8 @@ pub struct Cluster {
     pub masters: Vec<Node>,
     /// The workers, w1 first.
     pub workers: Vec<Node>,
+    /// The sentinels, s1 first.
+    pub sentinels: Vec<Node>,
     worker_args: Vec<String>,
     folder: tempfile::TempDir,
     _alone: tokio::sync::OwnedMutexGuard<()>,
@@ -132,6 +134,15 @@ impl Cluster {
         let node = builder::start_worker(&name, self.folder.path(), &self.worker_args);
         self.workers.push(node);
         self.workers.len() - 1
+    }
+
+    /// Starts one more sentinel, which names no members.
+    ///
+    /// # Panics
+    /// When the process cannot be started.
+    pub fn add_sentinel(&mut self, name: &str, etcd: &[String]) -> usize {
+        self.sentinels.push(builder::start_sentinel(name, self.folder.path(), etcd, &[]));
+        self.sentinels.len() - 1
     }
 
     /// Starts a master again that was killed, with its old folder and address.

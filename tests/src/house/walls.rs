@@ -41,7 +41,11 @@ const WALLS: [Wall; 7] = [
         rooms: &["common/rt/src/coord/etcd", "proto/examples/"],
         instead: "use shanty_rt::coord",
     },
-    Wall { word: "sysinfo", rooms: &["worker/src/resource/"], instead: "ask worker::resource" },
+    Wall {
+        word: "sysinfo",
+        rooms: &["worker/src/resource/", "master/src/condition.rs"],
+        instead: "ask worker::resource or master::condition",
+    },
     Wall {
         word: "clap",
         rooms: &["cli/", "*/src/main.rs", "*/src/args.rs"],

@@ -40,6 +40,7 @@ pub(crate) async fn keep_links(
         events,
         claims: Claims::default(),
         numbers: Arc::new(AtomicU64::new(1)),
+        leader: watch::Sender::new(None),
         closing: closing.clone(),
     };
     let mut links = Scope::new();

@@ -86,6 +86,8 @@ pub(super) struct Shared {
     pub(super) events: mpsc::Sender<Event>,
     pub(super) claims: Claims,
     pub(super) numbers: Arc<AtomicU64>,
+    /// Who was heard to lead, and when, CLOCK_BOOTTIME: told to the other masters at once, for whom it is proof of life.
+    pub(super) leader: watch::Sender<Option<(NodeId, Duration)>>,
     /// Cancelled when the executor is done: let the last messages out and end.
     pub(super) closing: CancellationToken,
 }
@@ -238,6 +240,7 @@ impl Session {
         let silence = welcomed.session_timeout;
         let mut roused = shared.feeds.roused.clone();
         roused.mark_unchanged();
+        let mut leader = shared.leader.subscribe();
         let mut beat = tokio::time::interval(welcomed.heartbeat_interval);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut heard_at = Instant::now();
@@ -253,13 +256,25 @@ impl Session {
                         }
                     };
                     // The executor never waits for this stream, so waiting for it here cannot lock up.
-                    if let Some(heard) = self.read(message, &shared.feeds.connections)
+                    let heard = self.read(message, &shared.feeds.connections);
+                    if let Some(Heard::Sign(Some(_))) = &heard {
+                        shared.leader.send_replace(Some((welcomed.master.clone(), clock::boottime())));
+                    }
+                    if let Some(heard) = heard
                         && shared.events.send(Event::Heard(id, heard)).await.is_err()
                     {
                         return Ended::Closed;
                     }
                 }
-                _ = beat.tick() => self.beat(&shared.feeds),
+                _ = beat.tick() => self.beat(&shared.feeds, leader.borrow().as_ref()),
+                Ok(()) = leader.changed() => {
+                    let heard = leader.borrow_and_update().clone();
+                    // In place of the next beat of its own, so that news of the leader costs no beat more.
+                    if heard.as_ref().is_some_and(|(master, _)| *master != welcomed.master) {
+                        self.beat(&shared.feeds, heard.as_ref());
+                        beat.reset();
+                    }
+                }
                 () = tokio::time::sleep_until(heard_at + silence) => return Ended::Silent(silence),
                 Ok(()) = roused.changed() => return Ended::Paused,
                 () = shared.closing.cancelled() => return Ended::Closed,
@@ -267,13 +282,15 @@ impl Session {
         }
     }
 
-    fn beat(&mut self, feeds: &Feeds) {
+    fn beat(&mut self, feeds: &Feeds, leader: Option<&(NodeId, Duration)>) {
         self.sequence += 1;
+        let leader = leader.map(|(leader, at)| (leader, clock::boottime().saturating_sub(*at)));
         let message = wire::heartbeat(
             self.sequence,
             clock::unix_ns(),
             &feeds.figures.borrow(),
             *feeds.attempts.borrow(),
+            leader,
         );
         if self.outbound.send_reserved(message) {
             if self.unanswered.len() == UNANSWERED_KEPT {

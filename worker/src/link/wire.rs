@@ -188,12 +188,20 @@ pub(super) fn hello(face: &Face, max_epoch: Epoch, telemetry: &Telemetry) -> pb:
 }
 
 /// A heartbeat.
-pub(super) fn heartbeat(sequence: u64, unix_ns: i64, telemetry: &Telemetry, attempts: u32) -> pb::FromWorker {
+pub(super) fn heartbeat(
+    sequence: u64,
+    unix_ns: i64,
+    telemetry: &Telemetry,
+    attempts: u32,
+    leader: Option<(&NodeId, Duration)>,
+) -> pb::FromWorker {
     wrap(from_worker::Message::Heartbeat(pb::WorkerHeartbeat {
         sequence,
         unix_ns,
         telemetry: Some(shanty_rt::wire::telemetry::encode(telemetry)),
         attempts,
+        leader: leader.map(|(leader, _)| leader.to_string()).unwrap_or_default(),
+        leader_silence: leader.and_then(|(_, ago)| ago.try_into().ok()),
     }))
 }
 

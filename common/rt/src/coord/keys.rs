@@ -6,6 +6,10 @@
 //! | `election/leader` | the leader's own | who leads, in which term |
 //! | `election/nominee` | 3 s, the writer's | who shall lead next |
 //! | `election/history/{term}` | none, the last 100 | how a term began |
+//! | `election/ended/{term}` | none, the last 100 | how a term was ended from outside |
+//! | `votes/{sentinel}` | 5 s, the sentinel's | its word that the leader does not work |
+//! | `sentinels/set` | none | which sentinels vote |
+//! | `election/pause` | its length | that sentinels may not end terms |
 //! | `masters/{node}` `workers/{node}` `sentinels/live/{node}` | the node's own | [`NodeInfo`](super::NodeInfo) |
 //! Tests: below.
 
@@ -55,6 +59,42 @@ impl Keys {
         format!("{}election/history/{term:020}", self.root)
     }
 
+    /// How a term was ended from outside. Zero-padded, so that keys sort by term.
+    #[must_use]
+    pub fn ended(&self, term: u64) -> String {
+        format!("{}election/ended/{term:020}", self.root)
+    }
+
+    /// The prefix of how terms began; with `ended`, of how they were ended from outside.
+    #[must_use]
+    pub fn terms(&self, ended: bool) -> String {
+        format!("{}election/{}/", self.root, if ended { "ended" } else { "history" })
+    }
+
+    /// That sentinels may not end terms.
+    #[must_use]
+    pub fn pause(&self) -> String {
+        format!("{}election/pause", self.root)
+    }
+
+    /// Which sentinels vote.
+    #[must_use]
+    pub fn sentinel_set(&self) -> String {
+        format!("{}sentinels/set", self.root)
+    }
+
+    /// The prefix of the sentinels' votes.
+    #[must_use]
+    pub fn votes(&self) -> String {
+        format!("{}votes/", self.root)
+    }
+
+    /// A sentinel's vote.
+    #[must_use]
+    pub fn vote(&self, sentinel: &NodeId) -> String {
+        format!("{}votes/{sentinel}", self.root)
+    }
+
     /// The prefix of the registrations of a role.
     #[must_use]
     pub fn role(&self, role: Role) -> String {
@@ -85,6 +125,13 @@ mod tests {
         assert_eq!(keys.leader(), "/shanty/prod/v1/election/leader");
         assert_eq!(keys.nominee(), "/shanty/prod/v1/election/nominee");
         assert_eq!(keys.history(7), "/shanty/prod/v1/election/history/00000000000000000007");
+        assert_eq!(keys.ended(7), "/shanty/prod/v1/election/ended/00000000000000000007");
+        assert!(
+            keys.ended(7).starts_with(&keys.terms(true)) && keys.history(7).starts_with(&keys.terms(false))
+        );
+        assert_eq!(keys.vote(&node), "/shanty/prod/v1/votes/m1");
+        assert_eq!(keys.sentinel_set(), "/shanty/prod/v1/sentinels/set");
+        assert_eq!(keys.pause(), "/shanty/prod/v1/election/pause");
         assert_eq!(keys.node(Role::Master, &node), "/shanty/prod/v1/masters/m1");
         assert_eq!(keys.node(Role::Worker, &node), "/shanty/prod/v1/workers/m1");
         assert_eq!(keys.node(Role::Sentinel, &node), "/shanty/prod/v1/sentinels/live/m1");

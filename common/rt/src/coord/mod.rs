@@ -11,6 +11,7 @@ mod etcd;
 mod keys;
 mod memory;
 mod node_info;
+pub mod record;
 mod register;
 
 pub use etcd::{Etcd, EtcdOptions};

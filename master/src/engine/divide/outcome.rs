@@ -85,10 +85,10 @@ impl Engine {
         }
         for ((node, reason), titles) in told {
             let what = match titles.as_slice() {
-                [one] => one.clone(),
-                many => format!("{} shards", many.len()),
+                [one] => format!("{one} goes"),
+                many => format!("{} shards go", many.len()),
             };
-            machine.note(now, true, "WORKER_LOST", format!("{node} lost: {reason}; {what} goes to others"));
+            machine.note(now, true, "WORKER_LOST", format!("{node} lost: {reason}; {what} to others"));
         }
     }
 

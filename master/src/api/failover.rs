@@ -1,0 +1,314 @@
+//! Leadership against the leader's will, and what is kept of it: forced failover, pauses, who votes, past terms.
+//!
+//! All of it is a matter of the coordinator alone, so any master answers, also one that cannot reach the leader.
+//! In: requests. Out: transactions bound to what was read before. Never: asks the leader.
+//! Tests: with processes in `tests/tests/t22_sentinels.rs`.
+
+use super::status;
+use super::{Api, request};
+use prost_types::Timestamp;
+use serde::de::DeserializeOwned;
+use shanty_model::id::NodeId;
+use shanty_proto::v1 as pb;
+use shanty_rt::clock;
+use shanty_rt::coord::record::{
+    self, Beginning, Candidacy, Ending, LeaderInfo, Nominee, Pause, SentinelSet, TermRecord,
+};
+use shanty_rt::coord::{self, Compare, Entry, Op};
+use shanty_rt::wire::time::{duration, timestamp};
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+use tonic::Status;
+
+/// Life of a nomination.
+const NOMINATION: Duration = Duration::from_secs(3);
+/// Terms in one answer, when nobody says how many, and at most.
+const TERMS: (u32, u32) = (10, 100);
+/// Sentinels that can vote: fewer decide nothing, more only take time.
+const VOTERS: RangeInclusive<usize> = 3..=7;
+/// How long sentinels can be told to keep still.
+const PAUSES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+
+impl Api {
+    /// Ends the leader's term and says who shall try first.
+    pub(super) async fn force(&self, asked: pb::ForceFailoverRequest) -> Result<(), Status> {
+        let pb::ForceFailoverRequest { target, reason, request_id } = asked;
+        let same = pb::ForceFailoverRequest {
+            target: target.clone(),
+            reason: reason.clone(),
+            request_id: String::new(),
+        };
+        request::key(&request_id, "ForceFailover", &same)?;
+        let keys = self.keys();
+        let (leader, held) = self.kept::<LeaderInfo>(&keys.leader()).await?.ok_or_else(|| {
+            status::precondition("NO_LEADER", "nobody leads: a master takes over by itself within seconds")
+        })?;
+        let (term, at) = self.kept::<TermRecord>(&keys.term()).await?.ok_or_else(|| {
+            status::precondition("NO_TERM", "there is no term yet: wait until a master has led once")
+        })?;
+        let nominee = self.coord.get(&keys.nominee()).await.map_err(away)?;
+        let candidates = self.successors(&target, &leader.node)?;
+        let reason = if reason.is_empty() { "forced by an operator".to_owned() } else { reason };
+        let ending = Ending {
+            term: leader.epoch,
+            node: leader.node,
+            by: self.me.clone(),
+            reason: reason.clone(),
+            votes: Vec::new(),
+            candidates: candidates.iter().map(|node| candidacy(node.clone())).collect(),
+            suspected_unix_ms: 0,
+            unix_ms: clock::unix_ms(),
+        };
+        let nomination = Nominee { for_term: term.term.next(), candidates, by: self.me.clone(), reason };
+        let (lease, _) = self.coord.grant(NOMINATION).await.map_err(away)?;
+        let when = vec![
+            Compare::CreatedAt(keys.leader(), held.create_revision),
+            Compare::ModifiedAt(keys.term(), at.mod_revision),
+            Compare::ModifiedAt(keys.nominee(), nominee.map_or(0, |entry| entry.mod_revision)),
+        ];
+        let then = vec![
+            Op::Delete(keys.leader()),
+            Op::Put { key: keys.nominee(), value: record::write(&nomination), lease: Some(lease) },
+            Op::Put { key: keys.ended(ending.term.0), value: record::write(&ending), lease: None },
+        ];
+        if !self.coord.txn(when, then).await.map_err(away)?.succeeded {
+            return Err(changed_meanwhile("leadership"));
+        }
+        tracing::warn!(leader = %ending.node, term = %ending.term, reason = ending.reason, "term ended by force");
+        if let Some(lease) = held.lease
+            && let Err(error) = self.coord.revoke(lease).await
+        {
+            tracing::debug!(%error, "the old leader's lease is left to its end");
+        }
+        Ok(())
+    }
+
+    /// The masters that may follow `leader`, the best first.
+    fn successors(&self, target: &str, leader: &NodeId) -> Result<Vec<NodeId>, Status> {
+        let members = self.members.borrow().clone();
+        let mut others: Vec<_> = members.masters.into_values().filter(|info| info.node != *leader).collect();
+        others.sort_by_key(|info| (std::cmp::Reverse(info.priority), info.node.clone()));
+        let mut candidates: Vec<NodeId> = others.into_iter().map(|info| info.node).collect();
+        if candidates.is_empty() {
+            return Err(status::precondition(
+                "NO_OTHER_MASTER",
+                "no other master is up to lead: start one first",
+            ));
+        }
+        if !target.is_empty() {
+            let node: NodeId = target.parse().map_err(|error: shanty_model::id::InvalidId| {
+                status::invalid_field("target", error.to_string())
+            })?;
+            if node == *leader {
+                let message = format!("`{node}` leads already");
+                return Err(status::precondition("LEADS_ALREADY", &message));
+            }
+            let Some(place) = candidates.iter().position(|other| *other == node) else {
+                let near: Vec<String> = candidates.iter().map(ToString::to_string).collect();
+                return Err(status::not_found("master", node.as_str(), &near));
+            };
+            let first = candidates.remove(place);
+            candidates.insert(0, first);
+        }
+        Ok(candidates)
+    }
+
+    /// Keeps sentinels still for a while.
+    pub(super) async fn pause(&self, asked: pb::PauseFailoverRequest) -> Result<(), Status> {
+        let pb::PauseFailoverRequest { duration: length, reason, request_id } = asked;
+        let same =
+            pb::PauseFailoverRequest { duration: length, reason: reason.clone(), request_id: String::new() };
+        request::key(&request_id, "PauseFailover", &same)?;
+        let length = length.as_ref().and_then(duration).filter(|length| PAUSES.contains(length));
+        let length = length.ok_or_else(|| status::invalid_field("duration", "must be from 1s to 24h"))?;
+        let until_unix_ms = clock::unix_ms() + i64::try_from(length.as_millis()).unwrap_or(0);
+        let pause = Pause { until_unix_ms, by: self.me.to_string(), reason };
+        let (lease, _) = self.coord.grant(length).await.map_err(away)?;
+        let put = Op::Put { key: self.keys().pause(), value: record::write(&pause), lease: Some(lease) };
+        self.coord.txn(Vec::new(), vec![put]).await.map_err(away)?;
+        Ok(())
+    }
+
+    /// Takes a pause back.
+    pub(super) async fn resume(&self, asked: pb::ResumeFailoverRequest) -> Result<(), Status> {
+        let pb::ResumeFailoverRequest { request_id } = asked;
+        request::key(&request_id, "ResumeFailover", &pb::ResumeFailoverRequest::default())?;
+        self.coord.txn(Vec::new(), vec![Op::Delete(self.keys().pause())]).await.map_err(away)?;
+        Ok(())
+    }
+
+    /// Adds or removes one sentinel that votes.
+    pub(super) async fn change_voters(&self, asked: pb::ChangeSentinelsRequest) -> Result<(), Status> {
+        let pb::ChangeSentinelsRequest { add, remove, request_id } = asked;
+        let same = pb::ChangeSentinelsRequest {
+            add: add.clone(),
+            remove: remove.clone(),
+            request_id: String::new(),
+        };
+        request::key(&request_id, "ChangeSentinels", &same)?;
+        let node = |field: &str, name: &str| {
+            name.parse::<NodeId>().map_err(|error| status::invalid_field(field, error.to_string()))
+        };
+        let change = match (add.is_empty(), remove.is_empty()) {
+            (false, true) => Change::Add(node("add", &add)?),
+            (true, false) => Change::Remove(node("remove", &remove)?),
+            _ => {
+                return Err(status::invalid_field(
+                    "add",
+                    "name one sentinel to add, or one to remove: one at a time",
+                ));
+            }
+        };
+        let keys = self.keys();
+        let Some((set, entry)) = self.kept::<SentinelSet>(&keys.sentinel_set()).await? else {
+            let message = "no sentinel has run here yet: start three with the same --members first";
+            return Err(status::precondition("NO_SENTINELS", message));
+        };
+        let Some(members) = changed(set.members, change)? else { return Ok(()) };
+        let when = vec![Compare::ModifiedAt(keys.sentinel_set(), entry.mod_revision)];
+        let value = record::write(&SentinelSet { members });
+        let put = Op::Put { key: keys.sentinel_set(), value, lease: None };
+        if !self.coord.txn(when, vec![put]).await.map_err(away)?.succeeded {
+            return Err(changed_meanwhile("the set of sentinels"));
+        }
+        Ok(())
+    }
+
+    /// The last terms, the newest first.
+    pub(super) async fn terms(&self, asked: pb::ListTermsRequest) -> Result<pb::ListTermsResponse, Status> {
+        let pb::ListTermsRequest { page_size, page_token } = asked;
+        let size = if page_size == 0 { TERMS.0 } else { page_size.min(TERMS.1) };
+        let before: Option<u32> = super::page::cursor(&page_token)?;
+        let keys = self.keys();
+        let mut terms: BTreeMap<u64, pb::Term> = BTreeMap::new();
+        for entry in self.coord.list(&keys.terms(false)).await.map_err(away)? {
+            if let Some(began) = record::read::<Beginning>(&entry.key, &entry.value) {
+                begin(terms.entry(began.term.0).or_default(), &began);
+            }
+        }
+        for entry in self.coord.list(&keys.terms(true)).await.map_err(away)? {
+            if let Some(ended) = record::read::<Ending>(&entry.key, &entry.value) {
+                end(terms.entry(ended.term.0).or_default(), &ended);
+            }
+        }
+        let wanted = terms.into_iter().rev().filter_map(|(number, term)| {
+            let epoch = u32::try_from(number).unwrap_or(u32::MAX);
+            before.is_none_or(|before| epoch < before).then_some(pb::Term { epoch, ..term })
+        });
+        let terms: Vec<pb::Term> = wanted.take(usize::try_from(size).unwrap_or(usize::MAX)).collect();
+        let next_page_token = super::page::next(&terms, size, |last| last.epoch.to_string());
+        Ok(pb::ListTermsResponse { terms, next_page_token })
+    }
+
+    fn keys(&self) -> coord::Keys {
+        coord::Keys::new(&self.cluster)
+    }
+
+    async fn kept<T: DeserializeOwned>(&self, key: &str) -> Result<Option<(T, Entry)>, Status> {
+        let entry = self.coord.get(key).await.map_err(away)?;
+        Ok(entry.and_then(|entry| Some((record::read(&entry.key, &entry.value)?, entry))))
+    }
+}
+
+enum Change {
+    Add(NodeId),
+    Remove(NodeId),
+}
+
+/// The members after a change; none when it changes nothing.
+fn changed(mut members: Vec<NodeId>, change: Change) -> Result<Option<Vec<NodeId>>, Status> {
+    let (field, few_or_many) = match change {
+        Change::Add(node) => {
+            if members.contains(&node) {
+                return Ok(None);
+            }
+            members.push(node);
+            members.sort();
+            ("add", "seven sentinels vote already: more only take time")
+        }
+        Change::Remove(node) => {
+            let Some(place) = members.iter().position(|member| *member == node) else {
+                let near: Vec<String> = members.iter().map(ToString::to_string).collect();
+                return Err(status::not_found("voting sentinel", node.as_str(), &near));
+            };
+            members.remove(place);
+            ("remove", "three sentinels are the fewest that can decide: add another one first")
+        }
+    };
+    if VOTERS.contains(&members.len()) {
+        Ok(Some(members))
+    } else {
+        Err(status::invalid_field(field, few_or_many))
+    }
+}
+
+fn candidacy(node: NodeId) -> Candidacy {
+    Candidacy { node, score: "as the operator said".to_owned(), refused: String::new() }
+}
+
+/// A time that is known.
+fn known(unix_ms: i64) -> Option<Timestamp> {
+    (unix_ms > 0).then(|| timestamp(unix_ms))
+}
+
+fn begin(term: &mut pb::Term, began: &Beginning) {
+    term.leader = began.node.resource();
+    term.start_time = known(began.unix_ms);
+    term.start_reason.clone_from(&began.reason);
+}
+
+fn end(term: &mut pb::Term, ended: &Ending) {
+    term.leader = ended.node.resource();
+    term.end_time = known(ended.unix_ms);
+    term.end_reason.clone_from(&ended.reason);
+    term.ended_by = ended.by.resource();
+    term.suspect_time = known(ended.suspected_unix_ms);
+    term.votes = ended
+        .votes
+        .iter()
+        .map(|cast| pb::Vote {
+            sentinel: cast.by.resource(),
+            evidence: cast.vote.class.clone(),
+            message: cast.vote.why.clone(),
+        })
+        .collect();
+    term.candidates = ended
+        .candidates
+        .iter()
+        .map(|candidacy| pb::Candidate {
+            master: candidacy.node.resource(),
+            score: candidacy.score.clone(),
+            refused_reason: candidacy.refused.clone(),
+        })
+        .collect();
+}
+
+fn away(error: coord::Error) -> Status {
+    status::unavailable("COORDINATOR_AWAY", &format!("{error}: try again"))
+}
+
+fn changed_meanwhile(what: &str) -> Status {
+    status::unavailable("CHANGED_MEANWHILE", &format!("{what} changed in this moment: look, and try again"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn voters_change_one_at_a_time_and_never_below_three() {
+        let node = |name: &str| name.parse::<NodeId>().unwrap();
+        let three = || ["s1", "s2", "s3"].map(node).to_vec();
+        let four = changed(three(), Change::Add(node("s0"))).unwrap().unwrap();
+        assert_eq!(four, ["s0", "s1", "s2", "s3"].map(node));
+        assert_eq!(changed(three(), Change::Add(node("s2"))).unwrap(), None);
+        assert_eq!(changed(four, Change::Remove(node("s1"))).unwrap().unwrap().len(), 3);
+        let error = changed(three(), Change::Remove(node("s1"))).unwrap_err();
+        assert!(error.message().contains("fewest"), "{error}");
+        let error = changed(three(), Change::Remove(node("s9"))).unwrap_err();
+        assert_eq!(error.code(), tonic::Code::NotFound);
+        let seven = (1..=7).map(|n| node(&format!("s{n}"))).collect();
+        assert!(changed(seven, Change::Add(node("s8"))).is_err());
+    }
+}

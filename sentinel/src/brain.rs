@@ -1,0 +1,353 @@
+//! All that a sentinel decides: whether to vote against the leader, and when votes suffice to end its term. Pure.
+//!
+//! ```text
+//!  keys ──► Picture ─┐                        ┌─► the vote that this sentinel should have cast, or none
+//!  signs ─► Records ─┼─► reconsider, at each ─┤
+//!  ticks ─► Doubt ───┘                        └─► a Deposition: one transaction, bound to all that it rests on
+//! ```
+//! In: events with the time of their arrival. Out: what should be. Never: a clock, I/O, a vote that is not bound to one
+//! leader key, an end of a term without the votes of a majority of the configured sentinels.
+//! Tests: `brain_test.rs`; the shells around it in the tests crate.
+
+use crate::evidence::{Class, Doubt, Finding, Limits, Record, Sign, complaint};
+use crate::nominate::{self, Field};
+use crate::picture::{Change, Kept, Picture};
+use shanty_model::epoch::Epoch;
+use shanty_model::id::NodeId;
+use shanty_rt::coord::record::{self, Candidacy, Cast, Ending, LeaderInfo, Nominee, Vote};
+use shanty_rt::coord::{Compare, Entry, Keys, LeaseId, Op, Role, WatchEvent};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// A master whose term was ended is the last candidate for this long, milliseconds, and none on grey evidence.
+const SET_ASIDE_MS: i64 = 60_000;
+/// Terms that were ended on grey evidence within this count, milliseconds.
+const LATELY_MS: i64 = 600_000;
+/// After this many of them only a dead or silent leader's term is ended.
+const MOST_GREY: usize = 3;
+/// Another master that answered within this shows that the sentinel is not alone. Shorter than a silence that counts: a
+/// sentinel that is cut off finds everybody silent at once.
+const SEEN: Duration = Duration::from_millis(600);
+/// A vote is taken back when there was no reason for it for two probes.
+const PROBES_BACK: u32 = 2;
+/// Fewest sentinels that can decide anything.
+pub(crate) const FEWEST: usize = 3;
+
+/// The time, twice: for decisions and for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Now {
+    /// CLOCK_BOOTTIME.
+    pub boot: Duration,
+    /// Milliseconds since 1970.
+    pub unix_ms: i64,
+}
+
+/// A sentinel's mind.
+#[derive(Debug, Clone)]
+pub(crate) struct Brain {
+    me: NodeId,
+    limits: Limits,
+    picture: Picture,
+    records: BTreeMap<NodeId, Record>,
+    doubt: Doubt,
+    /// Create revision of the leader key, and when it was first seen.
+    leads: Option<(i64, Duration)>,
+    complaint: Option<Duration>,
+    vote: Option<Vote>,
+    /// Since when there is no reason for the vote.
+    calm: Option<Duration>,
+}
+
+/// The end of a term, ready to be carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Deposition {
+    /// All that it rests on.
+    pub when: Vec<Compare>,
+    /// What it puts and removes; the nomination still without a lease.
+    pub then: Vec<Op>,
+    /// The leader's lease, to be revoked afterwards.
+    pub lease: Option<LeaseId>,
+    /// Its record.
+    pub ending: Ending,
+}
+
+impl Brain {
+    pub(crate) fn new(me: NodeId, keys: Keys, limits: Limits) -> Brain {
+        Brain {
+            me,
+            limits,
+            picture: Picture::new(keys),
+            records: BTreeMap::new(),
+            doubt: Doubt::new(),
+            leads: None,
+            complaint: None,
+            vote: None,
+            calm: None,
+        }
+    }
+
+    pub(crate) fn picture(&self) -> &Picture {
+        &self.picture
+    }
+
+    /// Keys changed.
+    pub(crate) fn saw(&mut self, now: Now, event: WatchEvent) -> Vec<Change> {
+        let changes = self.picture.apply(event);
+        let masters = self.picture.nodes(Role::Master);
+        self.records.retain(|node, _| masters.contains_key(node));
+        for node in masters.into_keys() {
+            self.records.entry(node).or_insert_with(|| Record::new(now.boot));
+        }
+        let created = self.picture.leader.as_ref().map(|leader| leader.entry.create_revision);
+        if self.leads.map(|(created, _)| created) != created {
+            self.leads = created.map(|created| (created, now.boot));
+            self.complaint = None;
+        }
+        self.reconsider(now);
+        changes
+    }
+
+    /// Something happened at a master's door.
+    pub(crate) fn sign(&mut self, now: Now, node: &NodeId, sign: Sign) {
+        if let Some(record) = self.records.get_mut(node) {
+            record.take(now.boot, sign);
+        }
+        self.reconsider(now);
+    }
+
+    /// A new connection to a master came about.
+    pub(crate) fn opened(&mut self, node: &NodeId) {
+        if let Some(record) = self.records.get_mut(node) {
+            record.opened();
+        }
+    }
+
+    /// Another sentinel was heard.
+    pub(crate) fn peer(&mut self, now: Now, sentinel: NodeId) {
+        self.doubt.heard(now.boot, sentinel);
+    }
+
+    /// Time has passed; called each `every`.
+    pub(crate) fn tick(&mut self, now: Now, every: Duration) {
+        self.doubt.tick(now.boot, now.unix_ms, every, &self.limits);
+        self.reconsider(now);
+    }
+
+    /// The vote that this sentinel should have cast.
+    pub(crate) fn vote(&self) -> Option<&Vote> {
+        self.vote.as_ref()
+    }
+
+    /// Why it does not trust itself.
+    pub(crate) fn tilt(&self) -> Option<&str> {
+        self.doubt.tilted()
+    }
+
+    fn reconsider(&mut self, now: Now) {
+        let wanted = self.consider(now);
+        let leader = self.leads.map(|(created, _)| created);
+        match (&self.vote, wanted) {
+            (_, Some(new)) if self.vote.as_ref().is_none_or(|old| is_news(old, &new)) => {
+                (self.vote, self.calm) = (Some(new), None);
+            }
+            (_, Some(_)) => self.calm = None,
+            (Some(old), None) => {
+                let calm = *self.calm.get_or_insert(now.boot);
+                let back = now.boot.saturating_sub(calm) >= self.limits.probe_every * PROBES_BACK;
+                if back || Some(old.against) != leader || self.doubt.tilted().is_some() {
+                    (self.vote, self.calm) = (None, None);
+                }
+            }
+            (None, None) => {}
+        }
+    }
+
+    /// The vote that there is reason for now.
+    fn consider(&mut self, now: Now) -> Option<Vote> {
+        let leader = self.picture.leader.clone()?;
+        let members = self.picture.members();
+        if members.len() < FEWEST || !members.contains(&self.me) || self.doubt.tilted().is_some() {
+            return None;
+        }
+        let finding = self.against(now, &leader)?;
+        if self.is_alone(now, &leader) || self.candidates(now, &leader, finding.class).is_empty() {
+            return None;
+        }
+        let ago_ms = i64::try_from(now.boot.saturating_sub(finding.since).as_millis()).unwrap_or(0);
+        Some(Vote {
+            against: leader.entry.create_revision,
+            class: finding.class.to_string(),
+            why: finding.why,
+            suspected_unix_ms: now.unix_ms.saturating_sub(ago_ms),
+        })
+    }
+
+    /// What there is against the leader, as far as it may count.
+    fn against(&mut self, now: Now, leader: &Kept<LeaderInfo>) -> Option<Finding> {
+        let record = self.records.get(&leader.record.node)?;
+        let found = record.judge(now.boot, &self.limits, self.doubt.multiplier());
+        let silence = record.silence(now.boot);
+        let witnesses: Vec<_> = self
+            .others(now, leader)
+            .filter_map(|record| record.health.as_ref())
+            .map(|health| &health.witnesses)
+            .filter(|witnesses| witnesses.leader.as_ref() == Some(&leader.record.node))
+            .collect();
+        let complaint = complaint(&witnesses);
+        if let Some(Finding { class: Class::Silent, .. }) = found
+            && witnesses.iter().any(|witnesses| witnesses.prove_life(silence))
+        {
+            return None;
+        }
+        self.complaint = complaint.is_some().then(|| self.complaint.unwrap_or(now.boot));
+        let complained =
+            self.complaint.filter(|since| now.boot.saturating_sub(*since) >= self.limits.grey_for);
+        let found =
+            found.or_else(|| Some(Finding { class: Class::Grey, why: complaint?, since: complained? }))?;
+        (found.class != Class::Grey || self.grey_may_count(now)).then_some(found)
+    }
+
+    /// Whether the leader has led for long enough to be ended for half a reason, and this did not happen often lately.
+    fn grey_may_count(&self, now: Now) -> bool {
+        let is_late = |ending: &&Ending| {
+            now.unix_ms.saturating_sub(ending.unix_ms) < LATELY_MS
+                && ending.votes.iter().any(|cast| cast.vote.class == Class::Grey.to_string())
+        };
+        let lately = self.picture.ended.values().filter(is_late).count();
+        let tenure = self.leads.map_or(Duration::ZERO, |(_, since)| now.boot.saturating_sub(since));
+        let factor = 1_u32 << u32::try_from(lately.min(MOST_GREY)).unwrap_or(0);
+        lately < MOST_GREY && tenure >= self.limits.grey_tenure.saturating_mul(factor)
+    }
+
+    /// The records of the other masters that answered lately.
+    fn others(&self, now: Now, leader: &Kept<LeaderInfo>) -> impl Iterator<Item = &Record> {
+        let others = self.records.iter().filter(|(node, _)| **node != leader.record.node);
+        others
+            .map(|(_, record)| record)
+            .filter(move |record| record.health.is_some() && record.silence(now.boot) < SEEN)
+    }
+
+    /// Whether it may be this sentinel that is cut off.
+    fn is_alone(&self, now: Now, leader: &Kept<LeaderInfo>) -> bool {
+        let Some(set) = &self.picture.set else { return true };
+        let reached = self.doubt.reached(now.boot, &set.record.members, &self.me);
+        reached < set.record.quorum() && self.others(now, leader).next().is_none()
+    }
+
+    /// Masters whose terms were ended just now.
+    fn set_aside(&self, now: Now) -> BTreeSet<NodeId> {
+        let lately = |ending: &&Ending| now.unix_ms.saturating_sub(ending.unix_ms) < SET_ASIDE_MS;
+        self.picture.ended.values().filter(lately).map(|ending| ending.node.clone()).collect()
+    }
+
+    fn ranked(&self, now: Now, leader: &Kept<LeaderInfo>) -> Vec<Candidacy> {
+        nominate::rank(&Field {
+            now: now.boot,
+            unix_ms: now.unix_ms,
+            masters: &self.picture.nodes(Role::Master),
+            records: &self.records,
+            leader: &leader.record.node,
+            deposed: &self.set_aside(now),
+            limits: &self.limits,
+        })
+    }
+
+    /// Who may follow a leader that is ended for evidence of this class: one half-sick master does not follow another.
+    fn candidates(&self, now: Now, leader: &Kept<LeaderInfo>, class: Class) -> Vec<NodeId> {
+        let set_aside = self.set_aside(now);
+        let ranked = self.ranked(now, leader).into_iter();
+        let may = |node: &NodeId| class != Class::Grey || !set_aside.contains(node);
+        let good = ranked.filter(|candidacy| candidacy.refused.is_empty()).map(|candidacy| candidacy.node);
+        good.filter(may).collect()
+    }
+
+    /// The end of the leader's term, when a majority of the configured sentinels voted for it.
+    pub(crate) fn deposition(&self, now: Now) -> Option<Deposition> {
+        let picture = &self.picture;
+        let (leader, term, set) = (picture.leader.as_ref()?, picture.term.as_ref()?, picture.set.as_ref()?);
+        let paused = picture.pause.as_ref().is_some_and(|pause| pause.record.until_unix_ms > now.unix_ms);
+        if paused || self.doubt.tilted().is_some() || set.record.members.len() < FEWEST {
+            return None;
+        }
+        let cast: Vec<(&NodeId, &Kept<Vote>)> = set
+            .record
+            .members
+            .iter()
+            .filter_map(|member| Some((member, picture.votes.get(&picture.keys.vote(member))?)))
+            .filter(|(_, vote)| vote.record.against == leader.entry.create_revision)
+            .collect();
+        if cast.len() < set.record.quorum() {
+            return None;
+        }
+        let (_, gravest) = cast.iter().max_by_key(|(_, vote)| class_of(&vote.record.class))?;
+        let ranked = self.ranked(now, leader);
+        let candidates = self.candidates(now, leader, class_of(&gravest.record.class));
+        let best = candidates.first()?;
+        let reason = format!("{}: {}", gravest.record.class, gravest.record.why);
+        let ending = Ending {
+            term: leader.record.epoch,
+            node: leader.record.node.clone(),
+            by: self.me.clone(),
+            reason: reason.clone(),
+            votes: cast
+                .iter()
+                .map(|(by, vote)| Cast { by: (*by).clone(), vote: vote.record.clone() })
+                .collect(),
+            candidates: ranked,
+            suspected_unix_ms: cast.iter().map(|(_, vote)| vote.record.suspected_unix_ms).min().unwrap_or(0),
+            unix_ms: now.unix_ms,
+        };
+        let nominee = Nominee {
+            for_term: Epoch(term.record.term.0 + 1),
+            by: self.me.clone(),
+            reason: format!("{best} is first after {} was ended ({reason})", leader.record.node),
+            candidates,
+        };
+        let revision = |entry: Option<&Entry>| entry.map_or(0, |entry| entry.mod_revision);
+        let keys = &picture.keys;
+        let mut when = vec![
+            Compare::CreatedAt(keys.leader(), leader.entry.create_revision),
+            Compare::ModifiedAt(keys.term(), term.entry.mod_revision),
+            Compare::ModifiedAt(keys.sentinel_set(), set.entry.mod_revision),
+            Compare::ModifiedAt(keys.nominee(), revision(picture.nominee.as_ref())),
+            Compare::ModifiedAt(keys.pause(), revision(picture.pause.as_ref().map(|pause| &pause.entry))),
+        ];
+        when.extend(
+            cast.iter().map(|(_, vote)| Compare::ModifiedAt(vote.entry.key.clone(), vote.entry.mod_revision)),
+        );
+        let then = vec![
+            Op::Delete(keys.leader()),
+            Op::Put { key: keys.nominee(), value: record::write(&nominee), lease: None },
+            Op::Put { key: keys.ended(ending.term.0), value: record::write(&ending), lease: None },
+        ];
+        Some(Deposition { when, then, lease: leader.entry.lease, ending })
+    }
+}
+
+impl Deposition {
+    /// The transaction, with the nomination hung on `lease`.
+    pub(crate) fn transaction(&self, nominee: &str, lease: LeaseId) -> (Vec<Compare>, Vec<Op>) {
+        let hang = |op: &Op| match op {
+            Op::Put { key, value, .. } if key == nominee => {
+                Op::Put { key: key.clone(), value: value.clone(), lease: Some(lease) }
+            }
+            other => other.clone(),
+        };
+        (self.when.clone(), self.then.iter().map(hang).collect())
+    }
+}
+
+/// Whether a vote says something else than the one before. Words alone, which grow with time, are no news.
+fn is_news(old: &Vote, new: &Vote) -> bool {
+    old.against != new.against || class_of(&new.class) > class_of(&old.class)
+}
+
+/// The class that a vote names; one of a newer version counts least.
+fn class_of(name: &str) -> Class {
+    let known = [Class::Silent, Class::Hard].into_iter().find(|class| class.to_string() == name);
+    known.unwrap_or(Class::Grey)
+}
+
+#[cfg(test)]
+#[path = "brain_test.rs"]
+mod tests;

@@ -1,0 +1,60 @@
+//! Evidence: what was seen of each master, and whether that is reason to end a term. Pure.
+//!
+//! ```text
+//!  signs of a master ──► Record ──► Finding (hard, silent, grey) ─┐
+//!  own ticks, own clock ──► Doubt (TILT, multiplier) ─────────────┼──► a vote, or none
+//!  other sentinels, other masters ──► Doubt (lonely) ─────────────┤
+//!  what workers say ──► Witnesses (proof of life, complaints) ────┘
+//! ```
+//! | class | what was seen | limit |
+//! |---|---|---|
+//! | HARD | connections are refused: the process is gone | twice, 100 ms apart |
+//! | SILENT | no answer: stopped, cut off, or its runtime hangs | 1 s, times the multiplier |
+//! | GREY | it answers, but its dispatch, store, disk or door does not work, or its workers have lost it | 3 s |
+//!
+//! In: signs with the time of their arrival. Out: findings in words. Never: reads a clock, does I/O.
+//! Source of the limits: the failure detectors of Redis Sentinel (TILT) and Lifeguard (local health multiplier,
+//! Dadgar et al., 2017).
+//! Tests: below each file; together in `brain_test.rs`.
+
+mod doubt;
+mod record;
+
+pub(crate) use doubt::Doubt;
+pub(crate) use record::{Class, Finding, Health, Record, Sign, Witnesses, complaint};
+
+use std::time::Duration;
+
+/// How much of what is too much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Between two answers of a master.
+    pub probe_every: Duration,
+    /// Two refusals this far apart are no accident.
+    pub refused_for: Duration,
+    /// A master is silent after this.
+    pub silent_for: Duration,
+    /// It is grey after this.
+    pub grey_for: Duration,
+    /// A leader is not ended on grey evidence before it led for this long; doubled by each term that ended so lately.
+    pub grey_tenure: Duration,
+    /// A sentinel that was held up for this long doubts itself.
+    pub held_up: Duration,
+    /// And does so for this long.
+    pub tilt_for: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        let ms = Duration::from_millis;
+        Limits {
+            probe_every: ms(250),
+            refused_for: ms(100),
+            silent_for: ms(1000),
+            grey_for: ms(3000),
+            grey_tenure: ms(30_000),
+            held_up: ms(1000),
+            tilt_for: ms(5000),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Probes: a standing stream of health from each master, and its door tried anew every two seconds.
+//!
+//! ```text
+//!  connect ─► Watch ─► answers … ─► (2 s) a second connection, then the first one is left ─► …
+//!     ╰── refused: again at once, to know whether it is gone ──╯
+//! ```
+//! A stream that ends is the quickest news of a death there is; a new connection tells what an old one cannot: whether
+//! the door still opens.
+//! In: a master's address. Out: [`Seen`]s. Never: judges what it sees.
+//! Tests: with masters in the tests crate.
+
+use crate::evidence::{Health, Sign, Witnesses};
+use futures_util::StreamExt as _;
+use shanty_model::epoch::Epoch;
+use shanty_model::id::NodeId;
+use shanty_proto::internal::master_probe_client::MasterProbeClient;
+use shanty_proto::internal::{MasterHealth, WatchHealthRequest};
+use std::error::Error as _;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+use tonic::Streaming;
+use tonic::transport::Endpoint;
+
+/// To connect.
+const CONNECT: Duration = Duration::from_millis(500);
+/// To get from a connection to its first answer.
+const FIRST: Duration = Duration::from_millis(750);
+/// Between two connections.
+const RENEW: Duration = Duration::from_secs(2);
+/// Between two tries at a door that does not open: at first, and later on.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(55), Duration::from_millis(250));
+/// Tries that are made in quick succession.
+const QUICK: u32 = 10;
+
+/// What a probe saw.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Seen {
+    /// A new connection came about.
+    Opened,
+    /// A sign.
+    Sign(Sign),
+}
+
+/// Probes a master until nobody listens any more.
+pub(crate) async fn probe(node: NodeId, address: String, every: Duration, out: mpsc::Sender<(NodeId, Seen)>) {
+    let mut failures = 0;
+    let mut stream: Option<Streaming<MasterHealth>> = None;
+    loop {
+        let fresh = match open(&address, every).await {
+            Ok((fresh, first)) => {
+                failures = 0;
+                if tell(&out, &node, Seen::Opened).await.is_err()
+                    || tell(&out, &node, answered(first)).await.is_err()
+                {
+                    return;
+                }
+                stream = Some(fresh);
+                true
+            }
+            Err(sign) => {
+                failures += 1;
+                if tell(&out, &node, Seen::Sign(sign)).await.is_err() {
+                    return;
+                }
+                false
+            }
+        };
+        let pause = match (fresh, failures) {
+            (true, _) => RENEW,
+            (false, ..QUICK) => AGAIN.0,
+            (false, _) => AGAIN.1,
+        };
+        let until = Instant::now() + pause;
+        loop {
+            let next = match &mut stream {
+                Some(stream) => tokio::time::timeout_at(until, stream.next()).await,
+                None => {
+                    tokio::time::sleep_until(until).await;
+                    break;
+                }
+            };
+            match next {
+                Ok(Some(Ok(health))) => {
+                    if tell(&out, &node, answered(health)).await.is_err() {
+                        return;
+                    }
+                }
+                // It may have died in this moment: see at once whether its door opens.
+                Ok(Some(Err(_)) | None) => {
+                    stream = None;
+                    break;
+                }
+                Err(_elapsed) => break,
+            }
+        }
+    }
+}
+
+async fn tell(out: &mpsc::Sender<(NodeId, Seen)>, node: &NodeId, seen: Seen) -> Result<(), ()> {
+    out.send((node.clone(), seen)).await.map_err(|_| ())
+}
+
+/// A new connection with its first answer.
+async fn open(address: &str, every: Duration) -> Result<(Streaming<MasterHealth>, MasterHealth), Sign> {
+    // Without a connection of its own the system's word, refused or not, would be lost in layers.
+    match timeout(CONNECT, TcpStream::connect(address)).await {
+        Ok(Ok(_connected)) => {}
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => return Err(Sign::Refused),
+        Ok(Err(error)) => return Err(Sign::Unreachable(error.to_string())),
+        Err(_) => return Err(Sign::Unreachable(format!("no connection within {CONNECT:?}"))),
+    }
+    let unreachable = |error: tonic::transport::Error| Sign::Unreachable(innermost(&error));
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(unreachable)?;
+    let endpoint = endpoint.connect_timeout(CONNECT).tcp_nodelay(true);
+    let opened = async {
+        let channel = endpoint.connect().await.map_err(unreachable)?;
+        let interval = prost_types::Duration::try_from(every).ok();
+        let refused = |status: tonic::Status| Sign::Unreachable(status.message().to_owned());
+        let request = WatchHealthRequest { interval };
+        let mut stream = MasterProbeClient::new(channel).watch(request).await.map_err(refused)?.into_inner();
+        let first = stream.message().await.map_err(refused)?;
+        first.map(|first| (stream, first)).ok_or_else(|| Sign::Unreachable("it ended the stream".to_owned()))
+    };
+    match timeout(FIRST, opened).await {
+        Ok(opened) => opened,
+        Err(_) => Err(Sign::Unreachable(format!("no answer within {FIRST:?}"))),
+    }
+}
+
+/// The cause at the bottom of an error: what the system said.
+fn innermost(error: &tonic::transport::Error) -> String {
+    let mut text = error.to_string();
+    let mut at = error.source();
+    while let Some(source) = at {
+        text = source.to_string();
+        at = source.source();
+    }
+    text
+}
+
+fn answered(health: MasterHealth) -> Seen {
+    let MasterHealth {
+        node: _,
+        incarnation,
+        leading,
+        epoch,
+        dispatch_silence,
+        store_silence,
+        disk_silence,
+        eligible,
+        priority,
+        cpu,
+        memory,
+        unix_ms,
+        witnesses,
+    } = health;
+    let silence = |given: Option<prost_types::Duration>| {
+        given.and_then(|given| Duration::try_from(given).ok()).unwrap_or_default()
+    };
+    let witnesses = witnesses.unwrap_or_default();
+    let mut heard_within = [0; 5];
+    for (place, heard) in heard_within.iter_mut().zip(&witnesses.heard_within) {
+        *place = *heard;
+    }
+    Seen::Sign(Sign::Answered(Health {
+        incarnation,
+        leading: leading.then_some(Epoch(epoch)),
+        dispatch: silence(dispatch_silence),
+        store: silence(store_silence),
+        disk: silence(disk_silence),
+        eligible,
+        priority,
+        cpu,
+        memory,
+        unix_ms,
+        witnesses: Witnesses {
+            leader: witnesses.leader.parse().ok(),
+            attached: witnesses.attached,
+            heard_within,
+        },
+    }))
+}

@@ -1,0 +1,200 @@
+//! Sentinels end the terms of leaders that do not work: three members of etcd, three masters, three sentinels,
+//! PostgreSQL, two workers, all real.
+//!
+//! In: a cluster, a fault. Out: who leads next, how soon, and what history says of it.
+//! Never: takes the lease's own end for the sentinels' doing: it comes 3.5 s after the fault at the earliest.
+
+use shanty_proto::v1;
+use shanty_tests::cluster::{Builder, Client, Cluster, Store, free_port};
+use shanty_tests::databases::Postgres;
+use shanty_tests::etcd::EtcdCluster;
+use shanty_tests::patience::{eventually, until};
+use shanty_tests::relay::Relay;
+use std::time::{Duration, Instant};
+use tokio::sync::{Mutex, MutexGuard};
+
+/// A failover that took longer may have been the lease's.
+const BEFORE_THE_LEASE: Duration = Duration::from_millis(3_400);
+
+struct Fleet {
+    cluster: Cluster,
+    etcd: EtcdCluster,
+    _postgres: Postgres,
+    _alone: MutexGuard<'static, ()>,
+}
+
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+async fn fleet(masters: usize, change: impl FnOnce(Builder) -> Builder) -> Option<Fleet> {
+    let alone = ALONE.lock().await;
+    let etcd = EtcdCluster::start(3)?;
+    let postgres = Postgres::start()?;
+    let builder = Cluster::builder()
+        .masters(masters)
+        .workers(2)
+        .sentinels(3)
+        .etcd(etcd.endpoints())
+        .store(Store::Url(postgres.url()));
+    let cluster = change(builder).start().await;
+    Some(Fleet { cluster, etcd, _postgres: postgres, _alone: alone })
+}
+
+/// A client of a master that does not lead.
+async fn bystander(cluster: &Cluster, leader: usize) -> Client {
+    cluster.client_of((leader + 1) % cluster.masters.len())
+}
+
+/// Waits until somebody else leads; answers how long it took.
+async fn succeeded(cluster: &Cluster, client: &Client, leader: usize, began: Instant) -> Duration {
+    let old = format!("nodes/{}", cluster.masters[leader].name);
+    eventually("another master leads", Duration::from_secs(20), async || {
+        client.get_cluster().await.is_ok_and(|now| !now.leader.is_empty() && now.leader != old)
+    })
+    .await;
+    began.elapsed()
+}
+
+/// The term that ended last.
+async fn last_ended(client: &Client) -> v1::Term {
+    let request = v1::ListTermsRequest { page_size: 5, page_token: String::new() };
+    let terms = client.cluster.clone().list_terms(request).await.expect("terms").into_inner().terms;
+    let ended = terms.into_iter().find(|term| term.end_time.is_some());
+    ended.expect("a term was ended")
+}
+
+/// The term that sentinels ended has its votes and its candidates.
+fn assert_ended_by_votes(term: &v1::Term, evidence: &str) {
+    assert!(term.ended_by.starts_with("nodes/s"), "{term:?}");
+    assert!(term.votes.len() >= 2 && term.votes.iter().any(|vote| vote.evidence == evidence), "{term:?}");
+    assert!(term.candidates.iter().any(|candidate| candidate.refused_reason.is_empty()), "{term:?}");
+    assert!(term.suspect_time.is_some(), "{term:?}");
+}
+
+#[tokio::test]
+async fn a_killed_leader_is_replaced_long_before_its_lease_ends() {
+    let Some(mut fleet) = fleet(3, |builder| builder).await else { return };
+    let cluster = &mut fleet.cluster;
+    let leader = cluster.leader().await;
+    let client = bystander(cluster, leader).await;
+    let began = Instant::now();
+    cluster.masters[leader].process.kill9();
+    let took = succeeded(cluster, &client, leader, began).await;
+    eprintln!("failover after SIGKILL took {took:.2?}");
+    assert!(took < BEFORE_THE_LEASE, "{took:?}");
+    assert_ended_by_votes(&last_ended(&client).await, "HARD");
+}
+
+#[tokio::test]
+async fn a_sleeping_leader_is_replaced_and_changes_nothing_when_it_wakes() {
+    let Some(mut fleet) = fleet(3, |builder| builder).await else { return };
+    let cluster = &mut fleet.cluster;
+    let leader = cluster.leader().await;
+    let client = bystander(cluster, leader).await;
+    let began = Instant::now();
+    cluster.masters[leader].process.stop();
+    let took = succeeded(cluster, &client, leader, began).await;
+    eprintln!("failover after SIGSTOP took {took:.2?}");
+    assert!(took < BEFORE_THE_LEASE, "{took:?}");
+    assert_ended_by_votes(&last_ended(&client).await, "SILENT");
+    let reign = client.get_cluster().await.expect("answers");
+    cluster.masters[leader].process.cont();
+    let woken = cluster.client_of(leader);
+    eventually("the old leader knows", Duration::from_secs(10), async || {
+        woken.get_cluster().await.is_ok_and(|now| now.leader == reign.leader && now.epoch == reign.epoch)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_sentinel_decides_nothing_and_the_lease_still_does() {
+    let Some(mut fleet) = fleet(3, |builder| builder).await else { return };
+    let cluster = &mut fleet.cluster;
+    for sentinel in &mut cluster.sentinels[1..] {
+        sentinel.process.kill9();
+    }
+    let leader = cluster.leader().await;
+    let client = bystander(cluster, leader).await;
+    let began = Instant::now();
+    cluster.masters[leader].process.kill9();
+    let took = succeeded(cluster, &client, leader, began).await;
+    eprintln!("failover by the lease took {took:.2?}");
+    assert!(took > BEFORE_THE_LEASE, "{took:?}: one vote of three has ended a term");
+}
+
+#[tokio::test]
+async fn a_pause_holds_sentinels_back_and_an_operator_is_still_obeyed() {
+    let Some(mut fleet) = fleet(3, |builder| builder).await else { return };
+    let cluster = &mut fleet.cluster;
+    let leader = cluster.leader().await;
+    let client = bystander(cluster, leader).await;
+    let duration = Some(prost_types::Duration { seconds: 600, nanos: 0 });
+    let request = v1::PauseFailoverRequest { duration, reason: "a test".into(), request_id: String::new() };
+    let paused = client.cluster.clone().pause_failover(request).await.expect("paused").into_inner();
+    assert!(paused.paused_until.is_some(), "{paused:?}");
+    cluster.masters[leader].process.stop();
+    tokio::time::sleep(Duration::from_millis(2_200)).await;
+    let told =
+        cluster.sentinels.iter().filter(|s| s.process.log().contains("votes against the leader")).count();
+    assert!(told >= 2, "sentinels see it all the same");
+    let before = client.cluster.clone().list_terms(v1::ListTermsRequest::default()).await.expect("terms");
+    assert!(before.into_inner().terms.iter().all(|term| term.end_time.is_none()), "nobody ended the term");
+
+    let began = Instant::now();
+    let request =
+        v1::ForceFailoverRequest { reason: "it hangs".into(), ..v1::ForceFailoverRequest::default() };
+    let now = client.cluster.clone().force_failover(request).await.expect("forced").into_inner();
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    assert_ne!(now.leader, format!("nodes/{}", cluster.masters[leader].name));
+    let term = last_ended(&client).await;
+    assert!(term.end_reason == "it hangs" && term.votes.is_empty(), "{term:?}");
+    let resumed = client.cluster.clone().resume_failover(v1::ResumeFailoverRequest::default()).await;
+    assert!(resumed.expect("resumed").into_inner().paused_until.is_none());
+}
+
+#[tokio::test]
+async fn a_leader_that_workers_hear_is_not_ended_by_sentinels_that_do_not() {
+    // Sentinels reach m1 through the relay alone; workers know its own address.
+    let port = free_port();
+    let relay = Relay::start(format!("127.0.0.1:{port}")).await;
+    let advertise = relay.address.to_string();
+    let change = |builder: Builder| builder.master_at(0, port, &advertise);
+    let Some(fleet) = fleet(2, change).await else { return };
+    let cluster = &fleet.cluster;
+    if cluster.leader().await != 0 {
+        let request = v1::TransferLeadershipRequest { target: "m1".into(), request_id: String::new() };
+        cluster.client_of(1).cluster.clone().transfer_leadership(request).await.expect("m1 leads");
+    }
+    let epoch = cluster.client_of(0).get_cluster().await.expect("answers").epoch;
+    relay.cut(true);
+    // Long enough for silence, and for the door that nobody opens.
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    let now = cluster.client_of(0).get_cluster().await.expect("answers");
+    assert_eq!((now.leader.as_str(), now.epoch), ("nodes/m1", epoch), "deaf sentinels have ended a term");
+}
+
+#[tokio::test]
+async fn sentinels_change_one_at_a_time_and_a_stranger_is_told_so() {
+    let Some(mut fleet) = fleet(2, |builder| builder).await else { return };
+    let cluster = &mut fleet.cluster;
+    let client = cluster.client();
+    let change = async |add: &str, remove: &str| {
+        let (add, remove, request_id) = (add.to_owned(), remove.to_owned(), String::new());
+        client.cluster.clone().change_sentinels(v1::ChangeSentinelsRequest { add, remove, request_id }).await
+    };
+    let few = change("", "s1").await.expect_err("three are the fewest");
+    assert!(few.message().contains("fewest"), "{few}");
+    let both = change("s4", "s1").await.expect_err("one at a time");
+    assert_eq!(both.code(), tonic::Code::InvalidArgument, "{both}");
+
+    let stranger = cluster.add_sentinel("s4", &fleet.etcd.endpoints());
+    let status = until("the stranger ends", Duration::from_secs(15), async || {
+        cluster.sentinels[stranger].process.ended().ok_or("it runs")
+    })
+    .await;
+    let words = cluster.sentinels[stranger].process.last_words();
+    assert!(!status.success() && words.contains("shanty cluster sentinel add s4"), "{words}");
+    let now = change("s4", "").await.expect("four").into_inner();
+    assert_eq!(now.voters, ["nodes/s1", "nodes/s2", "nodes/s3", "nodes/s4"]);
+    let now = change("", "s1").await.expect("three again").into_inner();
+    assert_eq!(now.voters, ["nodes/s2", "nodes/s3", "nodes/s4"]);
+}

@@ -3,6 +3,7 @@
 //! In: flags, file, environment. Out: [`shanty_sentinel::run`]. Never: anything else.
 
 use clap::Parser;
+use std::process::ExitCode;
 
 /// Watches the masters and workers of a Shanty cluster.
 #[derive(Parser)]
@@ -13,6 +14,12 @@ struct Cli {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
-    shanty_sentinel::run(Cli::parse().args).await
+async fn main() -> ExitCode {
+    match shanty_sentinel::run(Cli::parse().args).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("shanty-sentinel: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

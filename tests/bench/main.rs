@@ -11,6 +11,7 @@
 //! | `stall` | whether a target that stands still shows in the percentiles |
 //! | `reaction` | how quickly a cluster changes its rate, stops, and takes a dead worker's share over |
 //! | `fleet` | a master with a thousand workers |
+//! | `failover` | how long nobody dispatches, beside Redis Sentinel and a lock of etcd; `--runs` |
 //! | `store` | commits per second on each database |
 //! | `sync-mysql`, `sync-postgres`, `sync-mysql-postgres` | syncs beside other tools; `--rows`, `--rounds` |
 //! | `sync-verify` | what checksums cost beside the copy |
@@ -23,6 +24,8 @@
 //! `generate` are those two, started by the others.
 
 mod closed;
+mod failover;
+mod failover_peers;
 mod flags;
 mod fleet;
 mod generate;
@@ -42,13 +45,14 @@ mod target;
 use flags::Flags;
 
 /// What `all` runs.
-const ALL: [&str; 13] = [
+const ALL: [&str; 14] = [
     "pacing",
     "closed",
     "syscalls",
     "stall",
     "reaction",
     "fleet",
+    "failover",
     "store",
     "sync-mysql",
     "sync-postgres",
@@ -75,6 +79,7 @@ fn bench(name: &str, flags: &Flags) -> anyhow::Result<()> {
         "stall" => stall::run(flags),
         "reaction" => with_runtime(reaction::run()),
         "fleet" => with_runtime(fleet::run()),
+        "failover" => with_runtime(failover::run(flags)),
         "store" => with_runtime(store::run()),
         "sync-mysql" => with_runtime(sync::mysql(flags)),
         "sync-postgres" => with_runtime(sync::postgres(flags)),

@@ -178,4 +178,9 @@ async fn a_standby_answers_every_call_as_the_leader_does() {
     let error = at_standby.run("nothing.1").await.expect_err("no such run");
     assert_eq!(error.code(), tonic::Code::NotFound, "errors come through: {error}");
     assert_eq!(at_standby.list_nodes().await.expect("nodes").len(), 4);
+    // The answer of a leader that has just handed over still comes through.
+    let request = v1::TransferLeadershipRequest::default();
+    let now =
+        at_standby.cluster.clone().transfer_leadership(request).await.expect("handed over").into_inner();
+    assert_eq!(now.leader, format!("nodes/{}", cluster.masters[1 - leader].name));
 }

@@ -28,6 +28,8 @@ const ANYWHERE: [&str; 5] =
     ["ListTerms", "ForceFailover", "PauseFailover", "ResumeFailover", "ChangeSentinels"];
 /// Marks a call that was handed on, so that two masters never hand it to each other for ever.
 const FORWARDED: &str = "shanty-forwarded";
+/// How long a leader of the past may take to answer what it was asked before.
+const AFTERWARDS: Duration = Duration::from_millis(500);
 /// How long a call waits for somebody to lead.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -91,7 +93,8 @@ impl Forward {
         }
     }
 
-    /// Waits until another leads than now: a leader that sleeps, or is cut off, ends no stream by itself.
+    /// Waits until another leads than now, and a while: a leader that sleeps, or is cut off, ends no stream by itself; one
+    /// that handed over may still answer.
     fn succeeded(&self) -> BoxFuture<'static, ()> {
         let mut leadership = self.leadership.clone();
         let term = |now: &Leadership| now.leader.as_ref().map(|leader| leader.epoch);
@@ -101,6 +104,7 @@ impl Forward {
             if leadership.wait_for(later).await.is_err() {
                 std::future::pending::<()>().await;
             }
+            tokio::time::sleep(AFTERWARDS).await;
         })
     }
 

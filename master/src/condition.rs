@@ -7,7 +7,7 @@
 //! ```
 //! In: a store to ask, a folder to write to. Out: [`Condition`], kept up to date for the life of the process, leading or
 //! not. Never: decides what is too long a silence.
-//! Tests: below; with a hung disk and a stopped store in the tests crate.
+//! Tests: below; the gate that it opens in `election/term.rs`.
 
 use crate::election::{FenceError, FenceStore};
 use shanty_model::epoch::Epoch;

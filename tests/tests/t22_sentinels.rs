@@ -5,7 +5,7 @@
 //! Never: takes the lease's own end for the sentinels' doing: it comes 3.5 s after the fault at the earliest.
 
 use shanty_proto::v1;
-use shanty_tests::cluster::{Builder, Client, Cluster, Store, free_port};
+use shanty_tests::cluster::{Builder, Client, Cluster, Node, Store, free_port};
 use shanty_tests::databases::Postgres;
 use shanty_tests::etcd::EtcdCluster;
 use shanty_tests::patience::{eventually, until};
@@ -132,10 +132,13 @@ async fn a_pause_holds_sentinels_back_and_an_operator_is_still_obeyed() {
     let paused = client.cluster.clone().pause_failover(request).await.expect("paused").into_inner();
     assert!(paused.paused_until.is_some(), "{paused:?}");
     cluster.masters[leader].process.stop();
-    tokio::time::sleep(Duration::from_millis(2_200)).await;
-    let told =
-        cluster.sentinels.iter().filter(|s| s.process.log().contains("votes against the leader")).count();
-    assert!(told >= 2, "sentinels see it all the same");
+    let votes = |node: &Node| node.process.log().contains("votes against the leader");
+    eventually("sentinels see it all the same", Duration::from_secs(3), async || {
+        cluster.sentinels.iter().filter(|node| votes(node)).count() >= 2
+    })
+    .await;
+    // With these votes they would end the term at once.
+    tokio::time::sleep(Duration::from_millis(700)).await;
     let before = client.cluster.clone().list_terms(v1::ListTermsRequest::default()).await.expect("terms");
     assert!(before.into_inner().terms.iter().all(|term| term.end_time.is_none()), "nobody ended the term");
 

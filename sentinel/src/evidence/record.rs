@@ -202,7 +202,7 @@ impl Record {
     }
 }
 
-/// What the workers of the other masters have against the leader, seen since `since`.
+/// What most workers have against the leader, as the master with the most of them tells; none when they have nothing.
 pub(crate) fn complaint(witnesses: &[&Witnesses]) -> Option<String> {
     let most = witnesses.iter().max_by_key(|witnesses| witnesses.attached)?;
     let [.., heard] = most.heard_within;

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `election/term` | none, never deleted | the term, who raised it, when |
 //! | `election/leader` | the leader's own | who leads, in which term |
-//! | `election/nominee` | 3 s, the writer's | who shall lead next |
+//! | `election/nominee` | 3 s, the master's, or the lease of the sentinel's vote | who shall lead next |
 //! | `election/history/{term}` | none, the last 100 | how a term began |
 //! | `election/ended/{term}` | none, the last 100 | how a term was ended from outside |
 //! | `votes/{sentinel}` | 5 s, the sentinel's | its word that the leader does not work |

@@ -5,7 +5,7 @@
 //! ```
 //! | name | measures |
 //! |---|---|
-//! | `pacing` | how evenly the target sees arrivals; `--rate`, `--workers`, `--seconds` |
+//! | `pacing` | how evenly the target sees arrivals; `--rate`, `--workers`, `--seconds`, `--runs` |
 //! | `closed` | requests per second of generator CPU, paired with wrk |
 //! | `syscalls` | system calls per request, by strace |
 //! | `stall` | whether a target that stands still shows in the percentiles |
@@ -41,6 +41,7 @@ mod sync_limits;
 mod sync_peers;
 mod syscalls;
 mod target;
+mod witness;
 
 use flags::Flags;
 

@@ -30,7 +30,7 @@ const HOLD_NS: u64 = 9_000_000;
 
 /// Trouble that is over within this time is made good as if it were a single stall. What lasts longer will last,
 /// and then bursts are better than arrivals that are later and later.
-const SPELL_NS: u64 = 200_000_000;
+const SPELL_NS: u64 = 1_000_000_000;
 
 /// Trouble within this time after other trouble is the same spell.
 const QUIET_NS: u64 = 100_000_000;

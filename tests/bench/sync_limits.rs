@@ -3,7 +3,7 @@
 //! | name | measures |
 //! |---|---|
 //! | `sync-plan` | from the order until all ranges of a table of whole numbers are found; `--keys` (100,000,000) |
-//! | `sync-memory` | most resident memory of one worker with 8 shards at once, rows of 16 MiB among them; `--rows` |
+//! | `sync-memory` | most resident memory of one worker with 8 shards at once, rows of 16 MiB among them; `--rows`, `--verify` (CHECKSUM) |
 //!
 //! In: flags. Out: figures. Never: pass or fail.
 
@@ -86,6 +86,7 @@ fn free_bytes() -> anyhow::Result<u64> {
 /// When a sync fails.
 pub(crate) async fn memory(flags: &Flags) -> anyhow::Result<()> {
     let size = Size::of(flags)?;
+    let verify: String = flags.get("verify", "CHECKSUM".to_owned())?;
     let yard = yard(Cluster::builder().workers(1)).await?;
     let worker = yard.cluster.workers[0].process.pid();
     println!("sync-memory: at rest {:.1} MiB", most_resident_mib(worker)?);
@@ -104,7 +105,8 @@ pub(crate) async fn memory(flags: &Flags) -> anyhow::Result<()> {
         ("my_a", "pg_b", "large"),
     ] {
         yard.db(to).run(&[format!("DROP TABLE IF EXISTS {name}")]).await;
-        let took = sync(&yard, &with(table(from, to, name), json!({ "workers": 8 }))).await?;
+        let took =
+            sync(&yard, &with(table(from, to, name), json!({ "workers": 8, "verify": verify }))).await?;
         println!(
             "sync-memory: after {name} from {from} to {to} with 8 shards ({:.1} s): at most {:.1} MiB so far",
             took.as_secs_f64(),

@@ -73,6 +73,7 @@ async fn every_engine_to_every_engine_arrives_whole_with_keys_and_indexes() {
                 "{compared:?}"
             );
             assert_eq!(compared.source_rows, report.rows);
+            assert!(compared.read_back, "{a} to {b}: the target is what the copy read");
             assert!(
                 report.tables[0].created && report.lossy.is_empty() && report.bad_rows == 0,
                 "{report:?}"
@@ -218,7 +219,7 @@ async fn judge(yard: &Yard, case: &Case) -> Result<(), String> {
     let (source, target) = (yard.db(&a), yard.db(&b));
     source.try_run(&case.source).await?;
     target.try_run(&case.target).await?;
-    let spec = with(table(&a, &b, case.name), case.spec.clone());
+    let spec = with(table(&a, &b, case.name), with(json!({ "verify": "CHECKSUM" }), case.spec.clone()));
     let run = yard.ends(&spec).await;
     let report = yard.client().sync_report(&run.name).await.map_err(|status| status.to_string())?;
     let sorted = |mut rows: Vec<_>| {
@@ -267,6 +268,14 @@ async fn judge(yard: &Yard, case: &Case) -> Result<(), String> {
     }
     if matches!(case.outcome, Outcome::Fails(_)) {
         return Ok(());
+    }
+    // What the copy read is what the target holds, in whatever form it prints it.
+    let is = |field: &str, word: &str| spec[field].as_str() == Some(word);
+    if is("verify", "CHECKSUM") && !is("mode", "INCREMENTAL") && !is("on_existing", "UPSERT") {
+        let compared = report.tables.iter().filter_map(|table| table.verification.as_ref());
+        if let Some(other) = compared.into_iter().find(|found| !found.equal || !found.read_back) {
+            return Err(format!("was not read back: {other:?}"));
+        }
     }
     let counted: BTreeMap<&str, i64> =
         report.lossy.iter().map(|lossy| (lossy.event.as_str(), lossy.count)).collect();

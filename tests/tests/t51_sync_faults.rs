@@ -30,11 +30,13 @@ fn kills() -> usize {
 /// A copy of `orders` that takes about `seconds` when nothing is in its way.
 fn slow(from: &str, to: &str, seconds: u32) -> Value {
     let rate = u32::try_from(ROWS).unwrap() / seconds;
-    let more = json!({ "workers": 4, "page_rows": 2000, "throttle": { "rows_per_second": rate } });
+    let more = json!({
+        "workers": 4, "page_rows": 2000, "throttle": { "rows_per_second": rate }, "verify": "CHECKSUM"
+    });
     with(table(from, to, "orders"), more)
 }
 
-/// The run succeeded, and the target holds what the source holds: no row less, none twice.
+/// The run succeeded, and the target holds what the source holds: no row less, none twice; and the run says so too.
 async fn arrived_once(yard: &Yard, client: &Client, run: &str, orders: &Orders, ends: (&str, &str)) {
     let run = ended(client, run, PATIENCE).await;
     assert_eq!(run.state(), State::Succeeded, "{}", run.state_reason);
@@ -42,6 +44,9 @@ async fn arrived_once(yard: &Yard, client: &Client, run: &str, orders: &Orders, 
     assert_eq!(target, source, "{} to {}", ends.0, ends.1);
     let report = client.sync_report(&run.name).await.expect("a report");
     assert_eq!(u64::try_from(report.rows).unwrap(), source.rows, "what the report says: {report:?}");
+    // The digest of what was copied went from hand to hand with the ranges: the rows read back are those.
+    let compared = report.tables[0].verification.as_ref().expect("it was compared");
+    assert!(compared.equal && compared.read_back, "{compared:?}");
 }
 
 /// An empty target whose key does not hold doubles back: a row that is written twice must show.
@@ -326,7 +331,8 @@ async fn survives_lost_commits(engine: Engine, keyed: bool) {
     let rhythms: &[u64] = if keyed { &[5] } else { &[2, 3, 4] };
     for nth in rhythms {
         proxy.every(*nth, &fates);
-        let more = json!({ "workers": 2, "page_rows": 1000, "on_existing": "TRUNCATE" });
+        let more =
+            json!({ "workers": 2, "page_rows": 1000, "on_existing": "TRUNCATE", "verify": "CHECKSUM" });
         let run = start(&client, &with(table("source", "proxied", "orders"), more)).await;
         arrived_once(&yard, &client, &run.name, &orders, ("source", "target")).await;
     }

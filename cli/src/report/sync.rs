@@ -106,6 +106,7 @@ fn verification(sync: &v1::DbSyncReport, paint: Paint) -> String {
         let figure = |value: i64| (count(value), if value > 0 { Tone::Bad } else { Tone::Plain });
         let by = match found.level() {
             Verify::Count => "count",
+            Verify::Checksum if found.read_back => "read back",
             Verify::Checksum => "checksum",
             Verify::Repair => "repair",
             Verify::None | Verify::Unspecified => "",
@@ -256,6 +257,9 @@ mod tests {
             "{text}"
         );
         let text = super::super::render(&report(vec![table("a", found(0, true))]), None, Paint(false));
-        assert!(text.contains("EQUAL"), "{text}");
+        assert!(text.contains("EQUAL") && text.contains(" checksum "), "{text}");
+        let back = found(0, true).map(|found| v1::SyncVerification { read_back: true, ..found });
+        let text = super::super::render(&report(vec![table("a", back)]), None, Paint(false));
+        assert!(text.contains("EQUAL") && text.contains(" read back "), "{text}");
     }
 }

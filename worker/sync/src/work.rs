@@ -7,7 +7,7 @@ use crate::control::{Control, Held, Position};
 use crate::db::Connection;
 use crate::error::SyncError;
 use crate::sessions::{Sessions, Use};
-use shanty_model::kind::db_sync::{DbSync, Directive, Partial, Spec, Step};
+use shanty_model::kind::db_sync::{DbSync, Directive, Mode, OnExisting, Partial, Spec, Step, Verify};
 use shanty_rt::driver::{AttemptContext, DriverError};
 use std::time::Duration;
 
@@ -48,6 +48,16 @@ impl<'a> Work<'a> {
     #[must_use]
     pub fn directive(&self) -> Directive {
         self.cx.directive().unwrap_or_default()
+    }
+
+    /// Whether copies keep the digest of what they read: the target is compared with it. What an incremental run or an
+    /// upsert leaves in the target is not what was read alone; a repair needs both ends.
+    #[must_use]
+    pub fn digests(&self) -> bool {
+        let spec = self.spec();
+        spec.verify_level() == Verify::Checksum
+            && spec.mode == Mode::Full
+            && spec.on_existing != OnExisting::Upsert
     }
 
     /// Whether it was asked to stop.

@@ -15,17 +15,17 @@ mod servers;
 #[path = "support/values.rs"]
 mod values;
 
-use alone::Alone;
+use alone::{Alone, partials};
 use futures_util::future::{Either, select};
 use rows::{column, create, load, load_of, table};
 use servers::Server;
 use shanty_model::id::NodeId;
 use shanty_model::kind::db_sync::{
-    self, DiffColumn, Mode, Note, OnExisting, OnLossy, Source, Spec, Step, Tally, Target, Verification,
-    Verify,
+    self, DbSync, DiffColumn, Directive, Mode, Note, OnExisting, OnLossy, Partial, Source, Spec, Step, Tally,
+    Target, Verification, Verify,
 };
 use shanty_model::state::ShardState;
-use shanty_rt::driver::{DriverError, Outcome};
+use shanty_rt::driver::{AttemptContext, Driver as _, DriverError, Outcome, StopReason};
 use shanty_sync::db::{Connection, Endpoint, Engine, OnDuplicate, Side, open};
 use shanty_sync::schema::Kind;
 use std::pin::pin;
@@ -129,6 +129,11 @@ type Compared = (Verification, Vec<Note>);
 impl Run {
     /// Plans, copies and finishes.
     async fn copied(from: &str, to: &str, spec: Spec) -> Run {
+        Run::copied_with_trouble(from, to, spec, false).await
+    }
+
+    /// The same; with `trouble` each range that the plan made is cut in two and stopped on the way, and gone on with.
+    async fn copied_with_trouble(from: &str, to: &str, spec: Spec, trouble: bool) -> Run {
         let alone = Alone::new(from, to);
         let node: NodeId = "alone".parse().unwrap();
         let (mut tally, mut shards) = (Tally::default(), Vec::<(Step, ShardState)>::new());
@@ -141,9 +146,13 @@ impl Run {
             shards.extend(due.iter().map(|found| (found.step, ShardState::Pending)));
             let at = shards.iter().position(|(_, state)| *state == ShardState::Pending).unwrap();
             let step = shards[at].0;
-            let (ended, partials) = alone.step(&spec, step).await;
+            let mut seen = Vec::new();
+            if trouble && matches!(step, Step::Copy { part: ..1_000_000, .. }) {
+                seen = cut_and_stopped(&alone, &spec, step).await;
+            }
+            let (ended, more) = alone.step(&spec, step).await;
             assert!(matches!(ended, Ok(Outcome::Done)), "{step}: {from} {to}: {ended:?}");
-            for partial in partials {
+            for partial in seen.into_iter().chain(more) {
                 let (found, _notes) = tally.absorb(u32::try_from(at).unwrap(), &node, partial);
                 for found in found {
                     if !shards.iter().any(|(step, _)| *step == found.step) {
@@ -163,7 +172,9 @@ impl Run {
 
     /// Ends the run, so that another one can have its name.
     async fn forget(&self) {
-        done(&self.target, &["DELETE FROM shanty_sync_table", "DELETE FROM shanty_sync_shard"]).await;
+        let tables = ["shanty_sync_table", "shanty_sync_shard", "shanty_sync_reject"];
+        let statements = tables.map(|table| format!("DELETE FROM {table}"));
+        done(&self.target, &statements.each_ref().map(String::as_str)).await;
     }
 
     async fn compare_again(&self, level: Verify) -> Result<Compared, DriverError> {
@@ -184,6 +195,7 @@ impl Run {
                     sum.different += found.different;
                     sum.repaired += found.repaired;
                     sum.equal &= found.equal;
+                    sum.read_back &= found.read_back;
                     sum.examples.extend(found.examples);
                     notes.extend(last.notes);
                 }
@@ -191,6 +203,32 @@ impl Run {
         }
         Ok(all.unwrap())
     }
+}
+
+/// Copies slowly, gives a part of its range up once some rows are written, and is stopped after that.
+async fn cut_and_stopped(alone: &Alone, spec: &Spec, step: Step) -> Vec<Partial> {
+    let mut directive = Directive { rows_per_second: 2_000.0, ..Directive::default() };
+    let (cx, port) = AttemptContext::<DbSync>::for_test(spec, &step, &directive, 0).unwrap();
+    let trouble = pin!(async {
+        let until = async |there: fn(&Partial) -> bool| {
+            while !partials(&port).iter().any(there) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        until(|partial| partial.rows > 0).await;
+        directive.cuts = 1;
+        port.directive.send(serde_json::to_string(&directive).unwrap()).unwrap();
+        until(|partial| !partial.found.is_empty()).await;
+        port.stop.send(Some(StopReason::Cancelled)).unwrap();
+        std::future::pending::<()>().await;
+    });
+    let copied = pin!(alone.driver.run(cx));
+    match tokio::time::timeout(Duration::from_secs(60), select(copied, trouble)).await {
+        Ok(Either::Left((ended, _))) => assert_eq!(ended.unwrap(), Outcome::Cancelled, "{step}"),
+        Ok(Either::Right(((), _))) => unreachable!(),
+        Err(_) => panic!("{step} could not be cut: {:?}", partials(&port).last()),
+    }
+    partials(&port)
 }
 
 /// Missing, extra, different, repaired, equal.
@@ -261,20 +299,125 @@ async fn planted_faults_are_found_told_apart_and_repaired() {
         let (found, notes) = run.compare(Verify::Checksum).await.unwrap();
         assert_eq!(figures(&found), (0, 0, 0, 0, true), "{pair}: {notes:?}");
         assert_eq!((found.source_rows, found.target_rows), (ROWS, ROWS), "{pair}");
+        assert!(found.read_back, "{pair}: the target is what the copy read");
         assert!(found.not_compared.is_empty(), "{pair}: {:?}", found.not_compared);
         done(&target, &FAULTS).await;
         let (found, _) = run.compare(Verify::Count).await.unwrap();
         assert!(found.equal || run.due.len() > 1, "{pair}: as many are missing as are extra");
         let (found, notes) = run.compare(Verify::Checksum).await.unwrap();
         assert_eq!(figures(&found), (5, 5, 10, 0, false), "{pair}: {found:?} {notes:?}");
+        assert!(!found.read_back, "{pair}: both ends were asked");
         assert!(found.examples.len() >= 10, "{pair}: {:?}", found.examples);
         let (told_again, _) = run.compare_again(Verify::Checksum).await.unwrap();
         assert_eq!(told_again, found, "{pair}: a step that is done says the same again");
         let (found, notes) = run.compare(Verify::Repair).await.unwrap();
         assert_eq!(figures(&found), (5, 5, 10, 20, true), "{pair}: {found:?} {notes:?}");
+        assert!(!found.read_back, "{pair}: a repair reads both ends");
         assert_eq!(content(&source, ITEMS).await, content(&target, ITEMS).await, "{pair}");
         let (found, notes) = run.compare(Verify::Checksum).await.unwrap();
         assert_eq!(figures(&found), (0, 0, 0, 0, true), "{pair}: {notes:?}");
+        assert!(found.read_back, "{pair}: as it was copied");
+    }
+}
+
+/// One change at a time, so that numbers of rows, or of one row less and another one twice, say nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_smallest_change_of_the_target_is_seen_beside_what_was_read() {
+    let places = Places::all();
+    for (from, source, to, target) in places.pairs() {
+        let pair = format!("{from} → {to}");
+        fill_live(&source).await;
+        let run = Run::copied(&source, &target, spec("live")).await;
+        for (change, back, expected) in [
+            ("UPDATE live SET v = 1 WHERE id = 1999", "UPDATE live SET v = 0 WHERE id = 1999", (0, 0, 1)),
+            ("UPDATE live SET v = NULL WHERE id = 0", "UPDATE live SET v = 0 WHERE id = 0", (0, 0, 1)),
+            ("DELETE FROM live WHERE id = 77", "INSERT INTO live VALUES (77, 0)", (1, 0, 0)),
+            ("INSERT INTO live VALUES (9999, 0)", "DELETE FROM live WHERE id = 9999", (0, 1, 0)),
+            ("UPDATE live SET id = 5000 WHERE id = 5", "UPDATE live SET id = 5 WHERE id = 5000", (1, 1, 0)),
+        ] {
+            done(&target, &[change]).await;
+            let (found, notes) = run.compare(Verify::Checksum).await.unwrap();
+            let (missing, extra, different) = expected;
+            let figures = figures(&found);
+            assert_eq!(figures, (missing, extra, different, 0, false), "{pair}: {change}: {notes:?}");
+            assert!(!found.examples.is_empty(), "{pair}: {change}: {found:?}");
+            done(&target, &[back]).await;
+            let (found, notes) = run.compare(Verify::Checksum).await.unwrap();
+            assert!(found.equal && found.read_back, "{pair}: {back}: {found:?} {notes:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_that_changed_since_it_was_read_is_for_a_repair() {
+    let places = Places::all();
+    for (from, source, to, target) in places.pairs() {
+        let pair = format!("{from} → {to}");
+        fill_live(&source).await;
+        let some = Spec { condition: "id < 1000".into(), ..spec("live") };
+        let run = Run::copied(&source, &target, some).await;
+        done(&source, &["UPDATE live SET v = 7 WHERE id = 3"]).await;
+        let (found, notes) = run.compare(Verify::Checksum).await.unwrap();
+        assert_eq!(figures(&found), (0, 0, 0, 0, true), "{pair}: the target is what was read: {notes:?}");
+        assert!(found.read_back, "{pair}");
+        // Rows that came or went are counted.
+        done(&source, &["DELETE FROM live WHERE id = 5"]).await;
+        let (found, notes) = run.compare(Verify::Checksum).await.unwrap();
+        assert!(!found.read_back && found.different == 1, "{pair}: {found:?}");
+        assert!(noted(&notes, "ROWS_BEYOND_THE_COPY"), "{pair}: with a condition: {notes:?}");
+        done(&source, &["INSERT INTO live VALUES (5, 0)"]).await;
+        let (found, notes) = run.compare(Verify::Repair).await.unwrap();
+        assert_eq!(figures(&found), (0, 0, 1, 1, true), "{pair}: {found:?} {notes:?}");
+        // Now the target is as the source is, and not as it was read: both ends say that they are equal.
+        let (found, notes) = run.compare(Verify::Checksum).await.unwrap();
+        assert!(found.equal && !found.read_back, "{pair}: {found:?} {notes:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_the_target_refuses_are_in_no_digest() {
+    let places = Places::all();
+    for (from, source, to, target) in places.pairs() {
+        for key in ["PRIMARY KEY", ""] {
+            let pair = format!("{from} → {to} {key}");
+            let create = format!("CREATE TABLE picky (id BIGINT NOT NULL {key}, v INTEGER");
+            done(&source, &["DROP TABLE IF EXISTS picky", &format!("{create})")]).await;
+            done(&target, &["DROP TABLE IF EXISTS picky", &format!("{create}, CHECK (v <> 7))")]).await;
+            insert(&source, "picky", (0..3000).map(|n| format!("({n}, {})", n % 1000))).await;
+            let some = Spec { max_bad_rows: 5, page_rows: 700, ..spec("picky") };
+            let run = Run::copied(&source, &target, some).await;
+            let (found, notes) = run.compare(Verify::Checksum).await.unwrap();
+            assert_eq!(figures(&found), (0, 0, 0, 0, true), "{pair}: {found:?} {notes:?}");
+            assert!(found.read_back && noted(&notes, "ROWS_PUT_ASIDE"), "{pair}: {found:?} {notes:?}");
+            assert_eq!((found.source_rows, found.target_rows), (3000, 2997), "{pair}");
+            run.forget().await;
+        }
+    }
+}
+
+/// Both halves of a range that is cut have a digest of their own, and who goes on with a range goes on with its digest.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_digest_moves_with_the_place_of_its_copy() {
+    let places = Places::all();
+    for (from, source, to, target) in places.pairs() {
+        let pair = format!("{from} → {to}");
+        fill_items(from, &source).await;
+        let run = Run::copied_with_trouble(&source, &target, spec("items"), true).await;
+        assert!(
+            run.due.iter().any(|step| matches!(step, Step::Verify { part: Some(1_000_000..), .. }))
+                || matches!(run.due.as_slice(), [Step::Verify { part: None, .. }]),
+            "{pair}: {:?}",
+            run.due
+        );
+        let cut = "SELECT COUNT(*) FROM shanty_sync_shard WHERE step LIKE 'copy/0/1000%' AND rows_done > 0";
+        assert_ne!(content(&target, cut).await[0][0].as_deref(), Some("0"), "{pair}");
+        let (found, notes) = run.compare(Verify::Checksum).await.unwrap();
+        assert_eq!(figures(&found), (0, 0, 0, 0, true), "{pair}: {found:?} {notes:?}");
+        assert!(found.read_back && found.target_rows == ROWS, "{pair}: {found:?}");
+        // Without a digest of one range both ends are asked about it.
+        done(&target, &["UPDATE shanty_sync_shard SET detail = '' WHERE step = 'copy/0/0'"]).await;
+        let (found, notes) = run.compare(Verify::Checksum).await.unwrap();
+        assert!(found.equal && !found.read_back, "{pair}: {found:?} {notes:?}");
     }
 }
 
@@ -351,6 +494,7 @@ async fn faults_are_found_whatever_keys_are_ordered_by() {
         let run = Run::copied(&source, &target, spec("words")).await;
         let (found, notes) = run.compare(Verify::Checksum).await.unwrap();
         assert_eq!(figures(&found), (0, 0, 0, 0, true), "{pair}: {notes:?}");
+        assert!(found.read_back, "{pair}");
         let (gone, changed) = (words(10), words(11));
         done(
             &target,
@@ -380,12 +524,18 @@ async fn rows_without_a_key_are_counted_one_by_one() {
         let pair = format!("{from} → {to}");
         let sql = format!("CREATE TABLE log (line VARCHAR(40){}, n INTEGER)", exact(from));
         done(&source, &[&sql]).await;
-        insert(&source, "log", (0..10_000).map(|n| format!("('line {}', {})", n % 50, n % 5))).await;
+        let lines = (0..10_000).map(|n| format!("('line {}', {})", n % 50, n % 5));
+        insert(&source, "log", lines.chain(["('once', 1)".to_owned()])).await;
         let run = Run::copied(&source, &target, spec("log")).await;
         let (found, notes) = run.compare(Verify::Checksum).await.unwrap();
         assert_eq!(figures(&found), (0, 0, 0, 0, true), "{pair}: {notes:?}");
+        assert!(found.read_back, "{pair}");
+        // A row once more and another one gone: as many rows.
+        done(&target, &["INSERT INTO log VALUES ('line 1', 1)", "DELETE FROM log WHERE line = 'once'"]).await;
+        let (found, _) = run.compare(Verify::Checksum).await.unwrap();
+        assert_eq!(figures(&found), (1, 1, 0, 0, false), "{pair}: {found:?}");
         // Two equal rows more: what is summed by XOR does not see them. And a row that became another one.
-        done(&target, &["INSERT INTO log VALUES ('line 1', 1), ('line 1', 1), ('gone', NULL)"]).await;
+        done(&target, &["INSERT INTO log VALUES ('once', 1), ('line 1', 1), ('gone', NULL)"]).await;
         done(&source, &["INSERT INTO log VALUES ('here', NULL)"]).await;
         let (found, notes) = run.compare(Verify::Repair).await.unwrap();
         assert_eq!(figures(&found), (1, 3, 0, 0, false), "{pair}: {found:?}");
@@ -418,6 +568,7 @@ async fn no_value_raises_a_false_alarm() {
         let (found, notes) = run.compare(Verify::Checksum).await.unwrap();
         assert_eq!(figures(&found), (0, 0, 0, 0, true), "{pair}: {found:?} {notes:?}");
         assert!(found.not_compared.is_empty(), "{pair}: {:?}", found.not_compared);
+        assert!(found.read_back, "{pair}: every value is read back as it was written");
         // Kinds that no server hashes portably are looked at all the same.
         for change in ["jsn = '{\"a\": 7}'", "dbl = 0.5", "mom = NULL"] {
             done(&target, &[&format!("UPDATE kinds SET {change} WHERE id = 1")]).await;
@@ -561,6 +712,7 @@ async fn rows_put_aside_and_values_converted_are_no_faults() {
             let (found, notes) = run.compare(level).await.unwrap();
             assert_eq!(figures(&found), (0, 0, 0, 0, true), "{level:?}: {found:?} {notes:?}");
             assert!(noted(&notes, "ROWS_PUT_ASIDE"), "{level:?}: {notes:?}");
+            assert_eq!(found.read_back, level == Verify::Checksum, "{level:?}");
         }
         done(&target, &["UPDATE odd SET v = 5 WHERE id = 3", "DELETE FROM odd WHERE id = 4"]).await;
         let (found, notes) = run.compare(Verify::Repair).await.unwrap();
@@ -577,6 +729,7 @@ async fn rows_put_aside_and_values_converted_are_no_faults() {
         let run = Run::copied(&source, &target, lossy).await;
         let (found, notes) = run.compare(Verify::Checksum).await.unwrap();
         assert_eq!(figures(&found), (0, 0, 0, 0, true), "{found:?} {notes:?}");
+        assert!(found.read_back);
         done(&target, &["INSERT INTO loose VALUES (4)"]).await;
         let (found, notes) = run.compare(Verify::Checksum).await.unwrap();
         assert_eq!(figures(&found), (0, 1, 0, 0, false), "{found:?} {notes:?}");

@@ -189,6 +189,7 @@ pub(super) fn compared(part: u32, missing: u64) -> Partial {
         not_compared: Vec::new(),
         examples: Vec::new(),
         equal: missing == 0,
+        read_back: false,
     };
     let step = Step::Verify { table: 0, part: Some(part) };
     Partial { verification: Some(found), ..Partial::new(step) }

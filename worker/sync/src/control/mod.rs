@@ -47,6 +47,8 @@ pub struct Known {
     pub size: u64,
     /// Whether it is done.
     pub done: bool,
+    /// What the step keeps for itself.
+    pub detail: String,
 }
 
 impl Control {
@@ -134,15 +136,15 @@ impl Control {
         rows.iter().map(shard::parse_known).collect()
     }
 
-    /// The piece of a copy, as it stands.
+    /// Where a shard stands.
     ///
     /// # Errors
     /// The database's; `Permanent` when there is no such shard.
-    pub async fn piece(&self, target: &mut dyn Connection, step: Step) -> Result<Piece, SyncError> {
+    pub async fn position(&self, target: &mut dyn Connection, step: Step) -> Result<Position, SyncError> {
         let sql = self.statements(target).select_shard(step);
         let rows = target.query(&sql).await.doing("reading a shard in the target")?;
         let row = rows.first().ok_or_else(|| missing(&self.run, &step.to_string()))?;
-        Ok(shard::parse(row)?.piece)
+        shard::parse(row)
     }
 
     /// A watermark that an earlier run left.

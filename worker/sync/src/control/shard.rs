@@ -207,7 +207,7 @@ pub(super) fn parse(row: &TextRow) -> Result<Position, SyncError> {
 pub(super) fn parse_known(row: &TextRow) -> Result<Known, SyncError> {
     let step = parse_step(cell(row, 0).unwrap_or_default()).ok_or_else(unreadable)?;
     let at = parse(row)?;
-    Ok(Known { step, size: at.size, done: at.done })
+    Ok(Known { step, size: at.size, done: at.done, detail: at.detail })
 }
 
 /// A step from its name.

@@ -4,6 +4,7 @@
 
 use super::page::RowForm;
 use crate::db::{Connection, Dialect, Load, Order, SelectParts};
+use crate::digest;
 use crate::error::SyncError;
 use crate::plan::{By, Key, Piece, TablePlan};
 use crate::schema::{Column, Kind, pair};
@@ -24,7 +25,7 @@ pub struct Form {
 }
 
 impl Form {
-    /// The form of a piece.
+    /// The form of a piece; with `digests` its rows are hashed on the way.
     ///
     /// # Errors
     /// `Permanent` when a column cannot go where it should; the plan has checked it, so the tables have changed.
@@ -34,6 +35,7 @@ impl Form {
         source: &dyn Connection,
         target: &dyn Connection,
         on_lossy: OnLossy,
+        digests: bool,
     ) -> Result<Form, SyncError> {
         let (from, to) = (source.dialect(), target.dialect());
         let sources: Vec<Column> = plan.columns.iter().map(|pair| pair.source.clone()).collect();
@@ -81,6 +83,7 @@ impl Form {
             key_columns: order.iter().map(|column| (*column).clone()).collect(),
             dialect: from,
             on_lossy,
+            hashed: digests.then(|| digest::forms(&plan.columns, from.engine(), to.engine())),
         };
         let load =
             Load { table: plan.target.name.clone(), columns: targets, on_duplicate: plan.on_duplicate() };

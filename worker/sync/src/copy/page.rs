@@ -8,8 +8,9 @@
 //! Tests: below.
 
 use crate::db::{Dialect, RowEncoder, RowSink, Rows};
+use crate::digest::{CellHasher, RowDigest, raw_hash};
 use crate::plan::{Key, Pair};
-use crate::schema::{Applied, Codec, Column};
+use crate::schema::{Applied, CellForm, Codec, Column};
 use shanty_model::kind::db_sync::OnLossy;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -23,6 +24,8 @@ pub struct Page {
     /// The cells of each row's key, each ended by `KEY_END`; empty for raw rows.
     keys: Vec<u8>,
     key_ends: Vec<usize>,
+    /// The hash of each row; empty when no digest is wanted.
+    hashes: Vec<u64>,
     /// Whether rows are in the engine's binary form.
     pub raw: bool,
     /// Bytes of the cells as read.
@@ -87,6 +90,16 @@ impl Page {
         shown(&self.key(index))
     }
 
+    /// Adds the rows to a digest, but for those whose indexes are in `except`, which grow.
+    pub(crate) fn add_to(&self, digest: &mut RowDigest, except: impl Iterator<Item = usize>) {
+        let mut except = except.peekable();
+        for (row, hash) in self.hashes.iter().enumerate() {
+            if except.next_if_eq(&row).is_none() {
+                digest.add(*hash);
+            }
+        }
+    }
+
     fn key(&self, index: usize) -> Key {
         let start = index.checked_sub(1).map_or(0, |before| self.key_ends.get(before).copied().unwrap_or(0));
         let end = self.key_ends.get(index).copied().unwrap_or(start);
@@ -105,6 +118,7 @@ impl Page {
         self.ends.clear();
         self.keys.clear();
         self.key_ends.clear();
+        self.hashes.clear();
         self.bytes = 0;
         self.last_key = None;
         self.lossy.clear();
@@ -135,6 +149,8 @@ pub struct RowForm {
     pub dialect: &'static dyn Dialect,
     /// What happens to a value that the target cannot hold.
     pub on_lossy: OnLossy,
+    /// In which forms cells are hashed as they pass; none when no digest is wanted.
+    pub hashed: Option<Vec<CellForm>>,
 }
 
 impl RowForm {
@@ -154,6 +170,7 @@ pub struct PageMaker<'a> {
     row_start: usize,
     key: Vec<Vec<u8>>,
     scratch: Vec<u8>,
+    hasher: CellHasher,
     wrong: Option<String>,
 }
 
@@ -166,7 +183,17 @@ impl<'a> PageMaker<'a> {
         page.payload.reserve_exact(most_bytes);
         page.raw = raw;
         let key = vec![Vec::new(); form.key_at.len()];
-        PageMaker { form, page, most_bytes, cell: 0, row_start: 0, key, scratch: Vec::new(), wrong: None }
+        PageMaker {
+            form,
+            page,
+            most_bytes,
+            cell: 0,
+            row_start: 0,
+            key,
+            scratch: Vec::new(),
+            hasher: CellHasher::default(),
+            wrong: None,
+        }
     }
 
     /// The page; `limit` is how many rows were asked for.
@@ -189,34 +216,33 @@ impl<'a> PageMaker<'a> {
     }
 
     fn encode(&mut self, column: usize, value: Option<&[u8]>) {
-        let (form, payload) = (self.form, &mut self.page.payload);
-        let Some(value) = value else {
-            form.encoder.cell(column, None, payload);
-            return;
-        };
-        let Some(codec) = form.codecs.get(column).filter(|codec| !codec.is_identity()) else {
-            form.encoder.cell(column, Some(value), payload);
-            return;
-        };
-        match codec.apply(value, &mut self.scratch) {
-            Ok(Applied::Same) => form.encoder.cell(column, Some(value), payload),
-            Ok(Applied::Written) => form.encoder.cell(column, Some(&self.scratch), payload),
-            Err(lossy) => {
-                let nullable = form.nullable.get(column).copied().unwrap_or(false);
-                match form.on_lossy {
-                    OnLossy::Convert if lossy.converted => {
-                        form.encoder.cell(column, Some(&self.scratch), payload);
-                    }
-                    OnLossy::SetNull if nullable => form.encoder.cell(column, None, payload),
-                    OnLossy::Error | OnLossy::Convert | OnLossy::SetNull => {
-                        let name = form.names.get(column).map_or("", String::as_str);
-                        let why = format!("column {name}: {}", lossy.event);
-                        self.wrong.get_or_insert(why);
-                        form.encoder.cell(column, None, payload);
+        let form = self.form;
+        let codec = form.codecs.get(column).filter(|codec| !codec.is_identity());
+        let written = match (codec, value) {
+            (None, value) => value,
+            (Some(_), None) => None,
+            (Some(codec), Some(value)) => match codec.apply(value, &mut self.scratch) {
+                Ok(Applied::Same) => Some(value),
+                Ok(Applied::Written) => Some(self.scratch.as_slice()),
+                Err(lossy) => {
+                    *self.page.lossy.entry(lossy.event).or_default() += 1;
+                    let nullable = form.nullable.get(column).copied().unwrap_or(false);
+                    match form.on_lossy {
+                        OnLossy::Convert if lossy.converted => Some(self.scratch.as_slice()),
+                        OnLossy::SetNull if nullable => None,
+                        OnLossy::Error | OnLossy::Convert | OnLossy::SetNull => {
+                            let name = form.names.get(column).map_or("", String::as_str);
+                            let why = format!("column {name}: {}", lossy.event);
+                            self.wrong.get_or_insert(why);
+                            None
+                        }
                     }
                 }
-                *self.page.lossy.entry(lossy.event).or_default() += 1;
-            }
+            },
+        };
+        form.encoder.cell(column, written, &mut self.page.payload);
+        if let Some(cell) = form.hashed.as_ref().and_then(|forms| forms.get(column)) {
+            self.hasher.cell(*cell, written);
         }
     }
 
@@ -253,6 +279,7 @@ impl RowSink for PageMaker<'_> {
             self.page.keys.push(KEY_END);
         }
         self.form.encoder.end_row(&mut self.page.payload);
+        let hash = self.form.hashed.as_ref().map(|_| self.hasher.end_row());
         if let Some(reason) = self.wrong.take() {
             let key: Key = self.key.iter().map(|cell| String::from_utf8_lossy(cell).into_owned()).collect();
             let row = self.page.payload.split_off(self.row_start);
@@ -261,6 +288,7 @@ impl RowSink for PageMaker<'_> {
         } else {
             self.page.ends.push(self.page.payload.len());
             self.page.key_ends.push(self.page.keys.len());
+            self.page.hashes.extend(hash);
         }
         self.row_start = self.page.payload.len();
         if !self.key.is_empty() {
@@ -277,6 +305,7 @@ impl RowSink for PageMaker<'_> {
     fn raw_row(&mut self, row: &[u8]) -> ControlFlow<()> {
         self.page.payload.extend_from_slice(row);
         self.page.ends.push(self.page.payload.len());
+        self.page.hashes.extend(self.form.hashed.as_ref().map(|_| raw_hash(row)));
         self.page.bytes += u64::try_from(row.len()).unwrap_or(0);
         self.go_on()
     }

@@ -11,12 +11,13 @@
 //! Tests: `worker/sync/tests/`.
 
 use super::form::Form;
-use super::isolate::{Budget, isolate};
+use super::isolate::{Bad, Budget, isolate};
 use super::page::Page;
 use super::reader::{Read, Reader, Sizes};
 use super::turn::Turn;
 use crate::control::{Held, Position, Rejected};
 use crate::db::{Class, Connection};
+use crate::digest::{RowDigest, md5_hex};
 use crate::error::{Doing, SyncError};
 use crate::plan::{By, Key, Piece, TablePlan};
 use crate::work::{REPORT_EVERY, Work};
@@ -73,7 +74,7 @@ async fn copy_over_new_sessions(
         return Err(SyncError::permanent("this step copies nothing"));
     };
     let mut target = work.target().await?;
-    let held = work.acquire(target.as_mut()).await?;
+    let mut held = work.acquire(target.as_mut()).await?;
     if again || work.cx.id().number > 1 {
         report_cut_parts(work, target.as_mut()).await?;
     }
@@ -86,7 +87,10 @@ async fn copy_over_new_sessions(
     let plan = Arc::new(work.control.table(target.as_mut(), table).await?);
     let source = work.source().await?;
     let spec = work.spec();
-    let form = Arc::new(Form::new(&plan, &held.at.piece, source.as_ref(), target.as_ref(), spec.on_lossy)?);
+    let digests = work.digests();
+    let form = Form::new(&plan, &held.at.piece, source.as_ref(), target.as_ref(), spec.on_lossy, digests)?;
+    let form = Arc::new(form);
+    held.at.detail = begun(&held.at, digests.then_some(form.raw));
     let (out, pages) = mpsc::channel(1);
     let (free, memory) = mpsc::channel(2);
     let reader = Reader {
@@ -129,6 +133,15 @@ async fn copy_over_new_sessions(
     let Writer { target, held, .. } = writer;
     work.put_back(Some(source), Some(target));
     work.report(&held.at, Partial::new(work.step())).await
+}
+
+/// The digest from which a copy goes on, as its shard keeps it; nothing where none is wanted, or where rows are written
+/// that are in none.
+fn begun(at: &Position, raw: Option<bool>) -> String {
+    let Some(raw) = raw else { return String::new() };
+    let is_new = at.cursor.is_none() && at.rows + at.bad_rows == 0;
+    let kept = if is_new { Some(RowDigest::new(raw)) } else { RowDigest::read(&at.detail) };
+    kept.filter(|kept| kept.raw == raw).map(|kept| kept.detail()).unwrap_or_default()
 }
 
 /// A former attempt may have cut parts off without living to say so.
@@ -182,9 +195,10 @@ impl Writer<'_> {
         self.work.report(&self.held.at, more).await
     }
 
-    /// The position after a page of which `refused` more rows are put aside.
-    fn after(&self, page: &Page, refused: u64) -> Position {
+    /// The position after a page of which the rows `bad` are put aside as well.
+    fn after(&self, page: &Page, bad: &[Bad]) -> Position {
         let mut at = self.held.at.clone();
+        let refused = count(bad.len());
         at.cursor = page.last_key.clone().or(at.cursor);
         at.rows += count(page.rows()).saturating_sub(refused);
         at.bytes += page.bytes;
@@ -192,12 +206,16 @@ impl Writer<'_> {
         for (event, n) in &page.lossy {
             *at.lossy.entry((*event).to_owned()).or_default() += n;
         }
+        if let Some(mut digest) = RowDigest::read(&at.detail) {
+            page.add_to(&mut digest, bad.iter().map(|bad| bad.row));
+            at.detail = digest.detail();
+        }
         at
     }
 
     async fn write_page(&mut self, page: &Page) -> Result<(), SyncError> {
         self.target.begin().await.doing("beginning a page in the target")?;
-        let at = self.after(page, 0);
+        let at = self.after(page, &[]);
         let (at, moves) = match self.write_in_transaction(page, at).await {
             Ok(written) => written,
             Err(error) => {
@@ -242,7 +260,7 @@ impl Writer<'_> {
             let key = self.key_of(page, bad.row);
             self.put_aside(n, &key, &bad.reason, page.row(bad.row)).await?;
         }
-        let at = self.after(page, count(bad.len()));
+        let at = self.after(page, &bad);
         control.advance(self.target.as_mut(), &self.held, 1, &at).await?;
         Ok((at, 2))
     }
@@ -273,7 +291,7 @@ impl Writer<'_> {
 
     async fn put_aside(&mut self, number: u64, key: &str, reason: &str, row: &[u8]) -> Result<(), SyncError> {
         let table = self.plan.target.name.to_string();
-        let digest = crate::digest::md5_hex(row);
+        let digest = md5_hex(row);
         let rejected = Rejected { step: self.held.step, number, table: &table, key, reason, digest: &digest };
         let sql = self.work.control.reject(self.target.as_ref(), &rejected);
         self.target.execute(&sql).await.doing("putting a refused row aside in the target")?;
@@ -317,7 +335,7 @@ impl Writer<'_> {
 
     async fn load_of_whole(&mut self, page: &Page) -> Result<Position, SyncError> {
         self.put_aside_refused(page).await?;
-        let at = self.after(page, 0);
+        let at = self.after(page, &[]);
         let rows = page.rows();
         let doing = "marking a page in the target";
         self.target.execute("SAVEPOINT shanty_page").await.doing(doing)?;
@@ -333,7 +351,7 @@ impl Writer<'_> {
                 for (n, bad) in (at.bad_rows..).zip(&bad) {
                     self.put_aside(n, "a row without a key", &bad.reason, page.row(bad.row)).await?;
                 }
-                Ok(self.after(page, count(bad.len())))
+                Ok(self.after(page, &bad))
             }
             Err(error) => Err(SyncError::db(&format!("writing {}", self.plan.target.name), &error)),
         }

@@ -6,9 +6,11 @@
 
 use super::carry::Carry;
 use super::frame::{End, Frame, KEYS_AT_ONCE};
+use super::read_back::ReadBack;
 use super::scan::{self, Seen, Sums};
 use super::unlike::{Unlike, unlike};
 use crate::db::{Connection, DbError};
+use crate::digest::RowDigest;
 use crate::error::SyncError;
 use crate::plan::{Key, TablePlan};
 use crate::work::Work;
@@ -47,11 +49,11 @@ impl<'a> Ends<'a> {
     }
 
     /// Runs both futures at the same time, until both are done or the attempt shall stop.
-    async fn both<T>(
+    async fn both<S, T>(
         work: &Work<'_>,
-        source: impl Future<Output = Result<T, DbError>>,
+        source: impl Future<Output = Result<S, DbError>>,
         target: impl Future<Output = Result<T, DbError>>,
-    ) -> Result<(T, T), SyncError> {
+    ) -> Result<(S, T), SyncError> {
         let mut stop = work.cx.stopped();
         let both = futures_util::future::join(source, target);
         tokio::select! {
@@ -68,6 +70,17 @@ impl<'a> Ends<'a> {
     pub(super) async fn counts(&mut self, frame: &Frame) -> Result<(u64, u64), SyncError> {
         let source = scan::count(self.source.as_mut(), &frame.source);
         let target = scan::count(self.target.as_mut(), &frame.target);
+        Self::both(self.work, source, target).await
+    }
+
+    /// The number of the source's rows, and the digest of the target's.
+    pub(super) async fn read_back(
+        &mut self,
+        frame: &Frame,
+        rows: &ReadBack,
+    ) -> Result<(u64, RowDigest), SyncError> {
+        let source = scan::count(self.source.as_mut(), &frame.source);
+        let target = rows.digest(self.target.as_mut());
         Self::both(self.work, source, target).await
     }
 

@@ -1,12 +1,15 @@
 //! Source and target compared, and the target repaired.
 //!
 //! ```text
+//!  digest of what the copy read = the target read back, and as many rows in the source ─► equal
+//!     └ else, or where no copy went before
 //!  compare: sums ─► groups ─► rows that are unlike ─► looked at again ─► repair ─► compared once more
 //! ```
 //! | file | holds |
 //! |---|---|
+//! | `read_back` | the target against what the copy read |
 //! | `frame` | the SQL of both ends: places, hashes, cells |
-//! | `judge`, `json` | cells that no server hashes portably |
+//! | `judge` | cells that no server hashes portably |
 //! | `scan` | one look at one end |
 //! | `ends` | both sessions, asked at the same time |
 //! | `unlike` | rows side by side |
@@ -27,9 +30,9 @@ mod carry;
 mod compare;
 mod ends;
 mod frame;
-mod json;
 mod judge;
 mod kept;
+mod read_back;
 mod repair;
 mod scan;
 mod step;

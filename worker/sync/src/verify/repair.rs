@@ -175,6 +175,7 @@ impl Comparison<'_> {
             self.ends.source.as_ref(),
             self.ends.target.as_ref(),
             on_lossy,
+            false,
         )?;
         let mut places = places.to_vec();
         let Some(pages) = self.source_rows(&form, &mut places, left).await? else {

@@ -8,10 +8,12 @@ use super::compare::{overview, settle};
 use super::ends::{Ends, Groups};
 use super::frame::{Frame, How};
 use super::kept::Kept;
+use super::read_back::ReadBack;
 use super::repair;
 use super::unlike::{Faults, Unlike};
 use crate::control::{Held, Position};
 use crate::db::Connection;
+use crate::digest::RowDigest;
 use crate::error::{Doing, SyncError};
 use crate::plan::{Piece, TablePlan};
 use crate::work::Work;
@@ -38,10 +40,7 @@ pub async fn verify(work: &Work<'_>, table: u32, part: Option<u32>) -> Result<()
     }
     let plan = work.control.table(target.as_mut(), table).await?;
     let plan = described(target.as_mut(), plan).await?;
-    let piece = match part {
-        Some(part) => Some(work.control.piece(target.as_mut(), Step::Copy { table, part }).await?),
-        None => None,
-    };
+    let (piece, copied) = copied(work, target.as_mut(), table, part).await?;
     let rejected = work.control.rejected(target.as_mut(), table, part).await?;
     let source = work.source().await?;
     let level = work.spec().verify_level();
@@ -49,12 +48,34 @@ pub async fn verify(work: &Work<'_>, table: u32, part: Option<u32>) -> Result<()
         && !(work.spec().mode == Mode::Full && work.spec().on_existing == OnExisting::Upsert);
     let ends = Ends::new(work, source, target, &plan);
     let mut comparison = Comparison { ends, plan, piece, held, kept, level, whole, rejected };
-    let result = match level {
-        Verify::None | Verify::Count => comparison.numbers().await?,
-        Verify::Checksum | Verify::Repair => comparison.rows().await?,
+    let result = match (level, copied.filter(|_| work.digests())) {
+        (Verify::None | Verify::Count, _) => comparison.numbers().await?,
+        (Verify::Checksum, Some(copied)) => match comparison.read_back(copied).await? {
+            Some(equal) => equal,
+            None => comparison.rows().await?,
+        },
+        (Verify::Checksum | Verify::Repair, _) => comparison.rows().await?,
     };
     let Comparison { ends, held, kept, .. } = comparison;
     finish(ends, held, Kept { result: Some(result), ..kept }).await
+}
+
+/// The range of a copy, or none for the whole table; and the digest of what was copied, where all of it is in one.
+async fn copied(
+    work: &Work<'_>,
+    target: &mut dyn Connection,
+    table: u32,
+    part: Option<u32>,
+) -> Result<(Option<Piece>, Option<RowDigest>), SyncError> {
+    if let Some(part) = part {
+        let at = work.control.position(target, Step::Copy { table, part }).await?;
+        return Ok((Some(at.piece), RowDigest::read(&at.detail).filter(|_| at.done)));
+    }
+    let known = work.control.shards(target).await?;
+    let copies = known.iter().filter(|known| matches!(known.step, Step::Copy { table: t, .. } if t == table));
+    let mut digests = copies.map(|copy| RowDigest::read(&copy.detail).filter(|_| copy.done));
+    let first = digests.next().flatten();
+    Ok((None, digests.fold(first, |sum, digest| sum?.joined(digest?))))
 }
 
 /// The plan with the target's native types as they are now.
@@ -162,6 +183,7 @@ impl Comparison<'_> {
             not_compared: Vec::new(),
             examples: self.kept.examples.clone(),
             equal: left.all() == 0,
+            read_back: false,
         }
     }
 
@@ -188,6 +210,19 @@ impl Comparison<'_> {
             }
             self.ends.wait(BETWEEN_LOOKS).await?;
         }
+    }
+
+    /// Compares the target with what the copy read. None when that does not say that they are equal: both ends say more.
+    async fn read_back(&mut self, copied: RowDigest) -> Result<Option<Verification>, SyncError> {
+        let frame = self.frame(How::Cells)?;
+        let rows = ReadBack::new(&self.plan, frame.source.dialect.engine(), &frame.target, copied.raw);
+        let (source_rows, found) = self.ends.read_back(&frame, &rows).await?;
+        if found != copied || source_rows != copied.rows + self.put_aside() {
+            return Ok(None);
+        }
+        self.put_aside_noted();
+        let equal = self.result(source_rows, found.rows, Faults::default());
+        Ok(Some(Verification { read_back: true, ..equal }))
     }
 
     /// Compares rows, and repairs those that differ if that was asked for.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// A worker with the databases `source` and `target`.
 pub(crate) struct Alone {
-    driver: SyncDriver,
+    pub(crate) driver: SyncDriver,
 }
 
 impl Alone {

@@ -128,6 +128,9 @@ pub struct Verification {
     pub examples: Vec<String>,
     /// Whether both are equal as far as was compared, after repairs.
     pub equal: bool,
+    /// Whether the target was read back and compared with what the copy had read, so that the source was counted only.
+    #[serde(default)]
+    pub read_back: bool,
 }
 
 /// Something a person should know.

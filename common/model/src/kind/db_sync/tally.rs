@@ -334,6 +334,7 @@ fn joined<'a>(pieces: impl Iterator<Item = &'a Verification>) -> Option<Verifica
         sum.different += piece.different;
         sum.repaired += piece.repaired;
         sum.equal &= piece.equal;
+        sum.read_back &= piece.read_back;
         for column in &piece.not_compared {
             if !sum.not_compared.contains(column) {
                 sum.not_compared.push(column.clone());
@@ -385,6 +386,7 @@ mod tests {
             not_compared: vec!["doc".into()],
             examples: vec![format!("key {part}"); 7],
             equal: missing == repaired,
+            read_back: part == 0,
         };
         Partial {
             verification: Some(verification),
@@ -454,6 +456,7 @@ mod tests {
         tally.absorb(2, &node("w1"), verified(1, 2, 2));
         let report = tally.report(0);
         let found = report.tables[0].verification.clone().unwrap();
+        assert!(!found.read_back, "one piece alone was read back");
         assert!(found.equal && report.shortfalls().is_empty());
         assert_eq!((found.source_rows, found.missing, found.repaired), (100, 2, 2));
         assert_eq!((found.examples.len(), found.not_compared.len()), (10, 1));

@@ -105,6 +105,7 @@ fn found(verification: &Verification) -> pb::SyncVerification {
         not_compared,
         examples,
         equal,
+        read_back,
     } = verification;
     pb::SyncVerification {
         level: verify_word(*level).into(),
@@ -117,6 +118,7 @@ fn found(verification: &Verification) -> pb::SyncVerification {
         not_compared: not_compared.clone(),
         examples: examples.clone(),
         equal: *equal,
+        read_back: *read_back,
     }
 }
 
@@ -149,6 +151,7 @@ mod tests {
             not_compared: vec!["doc".into()],
             examples: vec!["7".into()],
             equal: true,
+            read_back: true,
         };
         let table = TableReport {
             facts,
@@ -195,6 +198,7 @@ mod tests {
                     not_compared: vec!["doc".into()],
                     examples: vec!["7".into()],
                     equal: true,
+                    read_back: true,
                 }),
             }],
             workers: vec![pb::SyncWorkerReport { node: "nodes/w1".into(), shards: 23, rows: 24 }],

@@ -7,7 +7,7 @@
 //! In: JSON as a server prints it. Out: bytes. Never: a document that is no JSON taken for one: it stays as it is,
 //! behind a mark. Tests: below.
 
-use super::judge::decimal;
+use super::decimal;
 use std::collections::BTreeMap;
 
 /// Deeper documents are compared as they are printed.

@@ -11,6 +11,7 @@ use std::time::Duration;
 const EXAMPLES: &str = "\
 Examples:
   shanty demo                                    see it work, in 15 seconds
+  shanty demo --kind failover                    the same while its leader is killed; needs etcd
   shanty dev --workers 3                         a whole cluster on this machine
   shanty run start --url http://127.0.0.1:8080/ --rate 2000 --duration 10s --threshold 'p99_ms<50'
   shanty run start -f spec.json --detach         start, and come back later
@@ -80,13 +81,13 @@ pub(crate) enum Command {
     /// Show what can be called
     #[command(subcommand)]
     Api(call::api::Verb),
-    /// See it work: a cluster, a load test or a copy, a killed worker, a report; nothing stays behind
+    /// See it work: a cluster, a load test or a copy, a killed worker or leader, a report; nothing stays behind
     Demo(demo::Args),
     /// Run a whole cluster in this process, kept in a folder
     Dev(dev::Args),
-    /// Run a master, as shanty-master does
+    /// Run a master, as shanty-master does; with --embedded-worker a worker as well
     Master(Box<shanty_master::Args>),
-    /// Run a worker, as shanty-worker does
+    /// Run a worker, as shanty-worker does; with --eligible a master that stands by as well
     Worker(Box<shanty_worker::Args>),
     /// Run a sentinel, as shanty-sentinel does
     Sentinel(Box<shanty_sentinel::Args>),

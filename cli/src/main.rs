@@ -10,6 +10,7 @@ mod cluster;
 mod connect;
 mod connection;
 mod context;
+mod daemon;
 mod demo;
 mod dev;
 mod error;
@@ -65,20 +66,13 @@ async fn dispatch(command: Command, cx: &Context) -> Result<Exit, Error> {
         Command::Api(verb) => call::api::run(verb, cx).await,
         Command::Demo(args) => Box::pin(demo::run(args, cx)).await,
         Command::Dev(args) => Box::pin(dev::run(args, cx)).await,
-        Command::Master(args) => daemon("master", Box::pin(shanty_master::run(*args)).await),
-        Command::Worker(args) => daemon("worker", Box::pin(shanty_worker::run(*args)).await),
-        Command::Sentinel(args) => daemon("sentinel", Box::pin(shanty_sentinel::run(*args)).await),
+        Command::Master(args) => Box::pin(daemon::master(*args)).await,
+        Command::Worker(args) => Box::pin(daemon::worker(*args)).await,
+        Command::Sentinel(args) => daemon::sentinel(*args).await,
         Command::Target(args) => demo::target::run(args).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "shanty", &mut std::io::stdout());
             Ok(Exit::Done)
         }
     }
-}
-
-/// The end of a daemon that was run under this program's name.
-fn daemon(name: &str, ended: anyhow::Result<()>) -> Result<Exit, Error> {
-    ended.map(|()| Exit::Done).map_err(|error| {
-        Error::local(format!("{name}: {error:#}"), format!("look at its flags: shanty {name} --help"))
-    })
 }

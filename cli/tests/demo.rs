@@ -8,6 +8,22 @@ use std::time::{Duration, Instant};
 use support::{command, shanty, signal};
 use tokio::io::AsyncReadExt as _;
 use tokio::process::Child;
+use tokio::sync::Mutex;
+
+/// One demo at a time: each is a whole cluster, and how long it takes is judged.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+/// Whether there is an etcd on this machine; `tests/run` sees to it that there is.
+fn etcd_is_here() -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let places = ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"].map(PathBuf::from);
+    let here = std::env::split_paths(&path).chain(places).any(|folder| folder.join("etcd").is_file());
+    assert!(
+        here || std::env::var_os("SHANTY_REQUIRE_SERVICES").is_none(),
+        "no etcd: apt-get install etcd-server"
+    );
+    here
+}
 
 /// Processes that have `folder` on their command line.
 fn processes_of(folder: &Path) -> Vec<String> {
@@ -55,6 +71,7 @@ async fn gone(folder: &Path) {
 
 #[tokio::test]
 async fn the_demo_shows_it_all_within_20_seconds_and_leaves_nothing() {
+    let _alone = ALONE.lock().await;
     let began = Instant::now();
     let ran = shanty(&["demo"], "").await;
     let took = began.elapsed();
@@ -73,7 +90,44 @@ async fn the_demo_shows_it_all_within_20_seconds_and_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn the_demo_of_a_failover_loses_no_arrival_with_its_leader_and_leaves_nothing() {
+    let _alone = ALONE.lock().await;
+    let began = Instant::now();
+    let ran = shanty(&["demo", "--kind", "failover"], "").await;
+    let took = began.elapsed();
+    if !etcd_is_here() {
+        assert_eq!(ran.code, 1, "{ran:?}");
+        assert!(ran.err.contains("next: apt-get install etcd-server"), "{ran:?}");
+        eprintln!("skipped: no etcd (apt-get install etcd-server)");
+        return;
+    }
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(took < Duration::from_secs(25), "took {took:?}");
+    for part in [
+        "kill -9 ",
+        "first evidence, HARD: ",
+        " ends term 1 with the votes of s",
+        " has the leader key: term 2",
+        " has fenced the store",
+        "w1, w2, w3 obey m",
+        "$ shanty cluster switchover",
+        " handed over to m",
+        "✓ at the target: 9,000 of 9,000 arrivals",
+        " cluster why",
+    ] {
+        assert!(ran.err.contains(part), "{part} is missing in\n{}", ran.err);
+    }
+    for part in ["✓ SUCCEEDED", "p99_ms<250", "HTTP 200"] {
+        assert!(ran.out.contains(part), "{part} is missing in\n{}", ran.out);
+    }
+    let folder = folder_in(&ran.err);
+    assert!(!folder.exists(), "{} is left", folder.display());
+    assert_eq!(processes_of(&folder), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn the_demo_of_a_sync_loses_no_row_with_a_worker_and_leaves_nothing() {
+    let _alone = ALONE.lock().await;
     let began = Instant::now();
     let ran = shanty(&["demo", "--kind", "sync"], "").await;
     let took = began.elapsed();
@@ -92,6 +146,7 @@ async fn the_demo_of_a_sync_loses_no_row_with_a_worker_and_leaves_nothing() {
 
 #[tokio::test]
 async fn ctrl_c_ends_the_demo_and_everything_in_it() {
+    let _alone = ALONE.lock().await;
     let mut child = command(&["demo"]).spawn().unwrap();
     let err = until(&mut child, "RUNNING").await;
     let folder = folder_in(&err);
@@ -105,10 +160,16 @@ async fn ctrl_c_ends_the_demo_and_everything_in_it() {
 
 #[tokio::test]
 async fn a_demo_that_is_killed_takes_its_children_along() {
-    let mut child = command(&["demo"]).spawn().unwrap();
-    let err = until(&mut child, "RUNNING").await;
-    let folder = folder_in(&err);
-    child.kill().await.unwrap();
-    gone(&folder).await;
-    std::fs::remove_dir_all(&folder).unwrap();
+    let _alone = ALONE.lock().await;
+    // With etcd among them, a program of others. Sentinels have no folder.
+    let kinds = [("load", 4), ("failover", 10)];
+    for (kind, processes) in kinds.into_iter().take(if etcd_is_here() { 2 } else { 1 }) {
+        let mut child = command(&["demo", "--kind", kind]).spawn().unwrap();
+        let err = until(&mut child, "RUNNING").await;
+        let folder = folder_in(&err);
+        assert_eq!(processes_of(&folder).len(), processes, "{kind}: {:?}", processes_of(&folder));
+        child.kill().await.unwrap();
+        gone(&folder).await;
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

@@ -6,11 +6,10 @@
 use crate::config::Config;
 use crate::serve::serve_under;
 use anyhow::Context as _;
-use shanty_rt::config::{Loaded, Loader, Origin};
+use shanty_rt::config::{Loaded, Loader};
 use shanty_rt::systemd::Systemd;
-use shanty_rt::{signal, telemetry};
+use shanty_rt::{daemon, telemetry};
 use std::path::PathBuf;
-use tokio_util::sync::CancellationToken;
 
 /// Runs a master: it keeps jobs and runs, and leads the cluster or stands by.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -39,6 +38,10 @@ pub struct Args {
     /// Members of etcd; without, this is the only master.
     #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',')]
     pub etcd: Option<Vec<String>>,
+    /// Also run a worker beside this master, set by the table [worker]. The program `shanty` holds both;
+    /// `shanty-master` does not.
+    #[arg(long)]
+    pub embedded_worker: bool,
     /// Folder of this master's data.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
@@ -70,6 +73,7 @@ impl Args {
             .flag("insecure", "--insecure", self.insecure.then_some(true))
             .flag("store", "--store", self.store.clone())
             .flag("etcd.endpoints", "--etcd", self.etcd.clone())
+            .flag("embedded_worker", "--embedded-worker", self.embedded_worker.then_some(true))
             .flag("data_dir", "--data", data);
         for text in &self.set {
             loader = loader.set(text)?;
@@ -81,32 +85,28 @@ impl Args {
 /// Runs a master as this process until SIGTERM or SIGINT and until it has shut down.
 ///
 /// # Errors
-/// When it cannot begin.
+/// When it cannot begin, or shall be a worker as well, which is in another crate.
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    let environment = std::env::vars_os()
-        .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)));
-    let loaded = args.load(environment)?;
+    let loaded = args.load(daemon::environment())?;
     if args.dump_config {
         print!("{}", loaded.show());
         return Ok(());
     }
-    let default_folder = loaded.origin("master.data_dir") == Origin::Default;
+    if loaded.value.embedded_worker {
+        anyhow::bail!(
+            "`master.embedded_worker` asks for a worker beside the master, and this program holds a master alone: run \
+             `shanty master` with the same flags, which holds both"
+        );
+    }
+    let origin = loaded.origin("master.data_dir");
     let mut config = loaded.value;
-    // systemd makes a folder for the service and names it here.
-    if default_folder && let Some(folder) = std::env::var_os("STATE_DIRECTORY") {
-        config.data_dir = PathBuf::from(folder);
-    }
+    config.data_dir = daemon::data_folder(config.data_dir, origin);
     telemetry::init(&config.log);
-    let stop = CancellationToken::new();
-    let work = serve_under(config, stop.clone(), |_| {}, Systemd::of_this_process());
-    tokio::pin!(work);
-    tokio::select! {
-        left = &mut work => left.context("run the master"),
-        failed = signal::cancel_on_signal(stop) => {
-            failed.context("listen for signals")?;
-            work.await.context("run the master")
-        }
-    }
+
+    daemon::until_signal(async |stop| {
+        serve_under(config, stop, |_| {}, Systemd::of_this_process()).await.context("run the master")
+    })
+    .await
 }
 
 #[cfg(test)]

@@ -30,6 +30,8 @@ pub struct Config {
     pub advertise: String,
     /// Listen on an address that is not loopback without TLS and tokens.
     pub insecure: bool,
+    /// Also run a worker beside this master, set by the table `[worker]`. For `shanty master`, which holds both.
+    pub embedded_worker: bool,
     /// Folder of this master's data: the SQLite file, when no store is named.
     pub data_dir: PathBuf,
     /// The store: `postgres://…`, `mysql://…` or `sqlite:///path`; `${NAME}` is read from the environment.
@@ -93,6 +95,7 @@ impl Default for Config {
             listen: "127.0.0.1:7070".to_owned(),
             advertise: String::new(),
             insecure: false,
+            embedded_worker: false,
             data_dir: PathBuf::from("shanty-data/master"),
             store: String::new(),
             etcd: Etcd::default(),

@@ -29,4 +29,4 @@ pub mod store;
 
 pub use args::{Args, run};
 pub use config::Config;
-pub use serve::{Error, serve};
+pub use serve::{Error, serve, serve_under};

@@ -77,8 +77,11 @@ pub async fn serve(
     serve_under(config, stop, ready, Systemd::default()).await
 }
 
-/// The same for a master that is a process of its own.
-pub(crate) async fn serve_under(
+/// The same for a master that is a process of its own, or half of one: `systemd` is told what it does.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_under(
     config: Config,
     stop: CancellationToken,
     ready: impl FnOnce(SocketAddr) + Send,
@@ -231,7 +234,7 @@ async fn tell_health(
     health: HealthReporter,
     leading: Leading,
     leadership: tokio::sync::watch::Receiver<election::Leadership>,
-    mut systemd: Systemd,
+    systemd: Systemd,
 ) {
     let mut tick = tokio::time::interval(Duration::from_millis(500));
     let mut told = None;

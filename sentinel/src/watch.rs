@@ -44,7 +44,7 @@ pub(crate) async fn serve(config: Config, stop: CancellationToken) -> anyhow::Re
     let address = if config.advertise.is_empty() { address } else { config.advertise.clone() };
     let coord: Arc<dyn Coord> = Arc::new(Etcd::connect(EtcdOptions::new(config.etcd.endpoints.clone()))?);
     let keys = Keys::new(&config.cluster);
-    let mut systemd = Systemd::of_this_process();
+    let systemd = Systemd::of_this_process();
     let mut scope = Scope::under(&stop);
     let info = NodeInfo {
         node: me.clone(),

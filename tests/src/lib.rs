@@ -6,6 +6,7 @@
 //! | [`databases`] | real PostgreSQL and MariaDB servers |
 //! | [`dataset`] | tables with known content for syncs, in every engine |
 //! | [`etcd`](mod@etcd) | a real etcd cluster whose members can be killed and paused |
+//! | [`hold`] | holds single threads of a process still |
 //! | [`house`] | the walls of the source tree as rules |
 //! | [`machine`] | a Debian 12 with a real systemd inside |
 //! | [`origin`] | a target of load tests that counts arrivals |
@@ -21,6 +22,7 @@ pub mod cluster;
 pub mod databases;
 pub mod dataset;
 pub mod etcd;
+pub mod hold;
 pub mod house;
 pub mod machine;
 pub mod origin;

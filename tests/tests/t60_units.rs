@@ -136,7 +136,19 @@ fn every_key_of_the_example_files_is_one() {
     assert_eq!((loaded.value.lease_ttl, loaded.value.history), (defaults.lease_ttl, defaults.history));
     assert_eq!(loaded.value.session_timeout, defaults.session_timeout);
 
+    let file = switched_on("master");
+    let beside = Loader::new("worker")
+        .file(Some(file.path()))
+        .load::<shanty_worker::config::Config>()
+        .expect("[worker] beside it");
+    assert!(beside.origins.contains_key("worker.slots"), "{:?}", beside.origins);
+
     let file = switched_on("worker");
+    let beside = Loader::new("master")
+        .file(Some(file.path()))
+        .load::<shanty_master::Config>()
+        .expect("[master] beside it");
+    assert!(beside.origins.contains_key("master.store"), "{:?}", beside.origins);
     let loaded = Loader::new("worker")
         .file(Some(file.path()))
         .load::<shanty_worker::config::Config>()

@@ -32,6 +32,10 @@ pub struct Args {
     /// Name of the cluster.
     #[arg(long, value_name = "NAME")]
     pub cluster: Option<String>,
+    /// Also run a master beside this worker, set by the table [master]: it leads when no other can. The program
+    /// `shanty` holds both; `shanty-worker` does not.
+    #[arg(long)]
+    pub eligible: bool,
     /// Folder of this worker's ledger.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
@@ -71,6 +75,7 @@ impl Args {
             .flag("masters", "--masters", self.masters.clone())
             .flag("etcd.endpoints", "--etcd", self.etcd.clone())
             .flag("cluster", "--cluster", self.cluster.clone())
+            .flag("eligible", "--eligible", self.eligible.then_some(true))
             .flag("data_dir", "--data", data)
             .flag("slots", "--slots", self.slots);
         let labels: BTreeMap<&str, &str> =
@@ -88,12 +93,18 @@ impl Args {
 /// Runs a worker as this process until SIGTERM or SIGINT and until it has left.
 ///
 /// # Errors
-/// When it cannot begin.
+/// When it cannot begin, or shall be a master as well, which is in another crate.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let loaded = args.load(daemon::environment())?;
     if args.dump_config {
         print!("{}", loaded.show());
         return Ok(());
+    }
+    if loaded.value.eligible {
+        anyhow::bail!(
+            "`worker.eligible` asks for a master beside the worker, and this program holds a worker alone: run `shanty \
+             worker` with the same flags, which holds both"
+        );
     }
     let origin = loaded.origin("worker.data_dir");
     let mut config = loaded.value;

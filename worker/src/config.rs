@@ -26,6 +26,9 @@ pub struct Config {
     pub masters: Vec<String>,
     /// etcd, where masters are found and this worker is registered; without endpoints it is not used.
     pub etcd: Etcd,
+    /// Also run a master beside this worker, set by the table `[master]`: it stands by, and leads when no other can.
+    /// For `shanty worker`, which holds both.
+    pub eligible: bool,
     /// Folder of the ledger: the largest epoch ever obeyed. Not shared with another worker.
     pub data_dir: PathBuf,
     /// Attempts that may run at once.
@@ -79,6 +82,7 @@ impl Default for Config {
             cluster: "shanty".to_owned(),
             masters: Vec::new(),
             etcd: Etcd::default(),
+            eligible: false,
             data_dir: PathBuf::from("shanty-data/worker"),
             slots: 16,
             labels: BTreeMap::new(),

@@ -34,4 +34,4 @@ mod serve;
 pub use args::{Args, run};
 pub use config::Config;
 pub use ledger::Error as LedgerError;
-pub use serve::{Error, serve};
+pub use serve::{Error, serve, serve_under};

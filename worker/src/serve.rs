@@ -63,8 +63,11 @@ pub async fn serve(
     serve_under(config, drivers, stop, ready, Systemd::default()).await
 }
 
-/// The same for a worker that is a process of its own.
-pub(crate) async fn serve_under(
+/// The same for a worker that is a process of its own, or half of one: `systemd` is told what it does.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_under(
     config: Config,
     drivers: Vec<Arc<dyn ErasedDriver>>,
     stop: CancellationToken,

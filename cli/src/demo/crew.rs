@@ -1,11 +1,13 @@
-//! Child processes of this executable that end with it: on return, on error, on Ctrl-C, on SIGKILL.
+//! Child processes that end with this one: on return, on error, on Ctrl-C, on SIGKILL. Most are this executable again;
+//! another program is started by it, which becomes that program once it is sure to end with its parent.
 //!
-//! In: names and arguments. Out: running processes, their logs in a temporary folder.
+//! In: names, programs, arguments. Out: running processes, their logs in a temporary folder.
 //! Never: signals a process that it did not start.
 //! Tests: `cli/tests/demo.rs`.
 
 use crate::error::Error;
 use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -14,6 +16,8 @@ use tokio::process::{Child, Command};
 
 /// Tells a child the process that it shall not outlive.
 const PARENT: &str = "SHANTY_ENDS_WITH";
+/// Tells a child the program that it shall become.
+const BECOMES: &str = "SHANTY_BECOMES";
 /// How long processes may take to end when they are asked to; what they keep is thrown away anyway.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// Lines of a log that are shown when its process fails.
@@ -55,12 +59,31 @@ impl Crew {
         self.folder.path()
     }
 
-    /// Starts a member; what it says goes to `<name>.log`. Called on the main thread: the system ends children
-    /// when the *thread* that started them is gone.
+    /// Starts this executable as a member; what it says goes to `<name>.log`. Called on the main thread: the system
+    /// ends children when the *thread* that started them is gone.
     ///
     /// # Errors
     /// When it cannot be started.
     pub(crate) fn start(&mut self, name: &str, args: &[&str]) -> Result<(), Error> {
+        let mut command = Command::new(&self.program);
+        command.args(args);
+        self.spawn(name, command)
+    }
+
+    /// The same for another program.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(crate) fn start_program(&mut self, name: &str, program: &Path, args: &[&str]) -> Result<(), Error> {
+        let mut command = Command::new(if self.keep { program } else { self.program.as_path() });
+        command.args(args);
+        if !self.keep {
+            command.env(BECOMES, program);
+        }
+        self.spawn(name, command)
+    }
+
+    fn spawn(&mut self, name: &str, mut command: Command) -> Result<(), Error> {
         let log = self.folder.path().join(format!("{name}.log"));
         let fail = |error: std::io::Error| {
             Error::local(
@@ -69,8 +92,7 @@ impl Crew {
             )
         };
         let out = std::fs::File::create(&log).map_err(fail)?;
-        let mut command = Command::new(&self.program);
-        command.args(args).stdin(Stdio::null()).stdout(out.try_clone().map_err(fail)?).stderr(out);
+        command.stdin(Stdio::null()).stdout(out.try_clone().map_err(fail)?).stderr(out);
         // A group of its own: Ctrl-C in the terminal is for this process, which ends them in order.
         command.process_group(0).kill_on_drop(!self.keep).env_remove("NOTIFY_SOCKET");
         if !self.keep {
@@ -153,12 +175,20 @@ fn last_words(log: &Path) -> String {
     last.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }
 
-/// In a child that was told so: has the system end it when its parent is gone, however that ends.
+/// In a child that was told so: has the system end it when its parent is gone, however that ends; then it becomes the
+/// program that it was told to become.
 pub(crate) fn end_with_parent() {
     let Some(parent) = std::env::var(PARENT).ok().and_then(|id| id.parse::<i32>().ok()) else { return };
     // Without it the child still ends when it is asked to; only a killed parent would leave it behind.
     let _best_effort = set_parent_process_death_signal(Some(Signal::KILL));
     if getppid().is_none_or(|pid| pid.as_raw_nonzero().get() != parent) {
         std::process::exit(0);
+    }
+    if let Some(program) = std::env::var_os(BECOMES) {
+        // What it was told outlives the exec, and so does the tie to its parent.
+        let mut becomes = std::process::Command::new(&program);
+        let error = becomes.args(std::env::args_os().skip(1)).env_remove(PARENT).env_remove(BECOMES).exec();
+        eprintln!("cannot become {}: {error}", program.display());
+        std::process::exit(1);
     }
 }

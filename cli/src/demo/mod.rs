@@ -1,4 +1,4 @@
-//! `shanty demo`: a cluster of child processes, a load test or a copy on it, a killed worker on the way, a
+//! `shanty demo`: a cluster of child processes, a load test or a copy on it, a killed worker or leader on the way, a
 //! report, and nothing left behind.
 //!
 //! | file | holds |
@@ -10,17 +10,25 @@
 //! | `story` | a load test, step by step |
 //! | `sync` | a copy of two tables, step by step |
 //! | `shop` | the tables that are copied |
+//! | `failover` | a load test whose leader is killed, step by step |
+//! | `fleet` | what a failover needs: etcd, three masters, three sentinels |
+//! | `timeline` | how a term ended and the next one began, on the clock of the fault |
+//! | `arrivals` | what came to the target around an instant |
 //!
 //! In: flags. Out: the story on standard error, the report on standard output.
 //! Tests: `cli/tests/demo.rs`.
 
+mod arrivals;
 pub(crate) mod crew;
+mod failover;
+mod fleet;
 mod ports;
 mod shop;
 mod stage;
 mod story;
 mod sync;
 pub(crate) mod target;
+mod timeline;
 
 use crate::context::{Context, interrupted};
 use crate::error::Error;
@@ -45,6 +53,8 @@ enum Kind {
     Load,
     /// Two tables copied by three workers
     Sync,
+    /// A load test whose leader is killed; needs etcd on this machine
+    Failover,
 }
 
 /// Shows it.
@@ -57,6 +67,7 @@ pub(crate) async fn run(args: Args, cx: &Context) -> Result<Exit, Error> {
         match args.kind {
             Kind::Load => story::load(cx, &mut crew, args.keep).await,
             Kind::Sync => sync::tell(cx, &mut crew, args.keep).await,
+            Kind::Failover => failover::tell(cx, &mut crew, args.keep).await,
         }
     };
     let told = tokio::select! {

@@ -1,13 +1,15 @@
 //! What every story of the demo has: a cluster of child processes that is ready, and what to type afterwards.
 //!
-//! In: a crew, extra flags for the workers. Out: the way to the cluster; lines to go on with.
+//! In: a crew, extra flags for the workers. Out: the way to the cluster; the report; lines to go on with.
 //! Tests: `cli/tests/demo.rs`.
 
 use super::crew::Crew;
 use crate::context::Context;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::{node, quantity};
+use crate::run::fetch;
+use crate::screen::Output;
+use crate::{node, quantity, report};
 use shanty_proto::v1;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -44,6 +46,8 @@ pub(super) struct Next {
     pub(super) symbol: &'static str,
     /// The same as flags of this program.
     pub(super) start: String,
+    /// More to look at, without the program's name.
+    pub(super) more: Vec<String>,
 }
 
 impl Ended {
@@ -68,7 +72,8 @@ impl Ended {
             lines.push(at(&format!("grpcurl -plaintext -d '{get}' {addr} shanty.v1.RunService/GetReport")));
         }
         lines.push(at(&format!("grpcurl -plaintext {addr} describe shanty.v1.{}", self.next.symbol)));
-        lines.push(at(&cx.at(addr).command(&self.next.start)));
+        let own = [&self.next.start].into_iter().chain(&self.next.more);
+        lines.extend(own.map(|words| at(&cx.at(addr).command(words))));
         lines.join("\n")
     }
 }
@@ -83,26 +88,51 @@ pub(super) async fn gather(
     master: &str,
     flags: &[String],
 ) -> Result<Context, Error> {
-    let data = |name: &str| crew.folder().join(name).display().to_string();
-    let store = format!("sqlite://{}", crew.folder().join("m1").join("shanty.db").display());
-    let (m1, folders) = (data("m1"), WORKERS.map(data));
-    for folder in folders.iter().chain([&m1]) {
-        std::fs::create_dir_all(folder).map_err(|error| {
-            Error::local(format!("cannot make {folder}: {error}"), "name another place: TMPDIR=/path")
-        })?;
-    }
-    crew.start("m1", &["master", "--node", "m1", "--listen", master, "--store", &store, "--data", &m1])?;
-    for (worker, folder) in WORKERS.iter().zip(&folders) {
-        let own = ["worker", "--node", worker, "--masters", master, "--data", folder];
+    let data = folder(crew, "m1")?;
+    let store = format!("sqlite://{data}/shanty.db");
+    crew.start("m1", &["master", "--node", "m1", "--listen", master, "--store", &store, "--data", &data])?;
+    start_workers(crew, master, flags)?;
+    let cx = cx.at(master);
+    until_ready(crew, async || node::workers_ready(&cx).await >= WORKERS.len()).await?;
+    Ok(cx)
+}
+
+/// Starts the workers; they attach to `masters`.
+///
+/// # Errors
+/// When one does not start.
+pub(super) fn start_workers(crew: &mut Crew, masters: &str, flags: &[String]) -> Result<(), Error> {
+    for worker in WORKERS {
+        let data = folder(crew, worker)?;
+        let own = ["worker", "--node", worker, "--masters", masters, "--data", &data];
         let words: Vec<&str> = own.into_iter().chain(flags.iter().map(String::as_str)).collect();
         crew.start(worker, &words)?;
     }
-    let cx = cx.at(master);
+    Ok(())
+}
+
+/// Makes a member's folder.
+///
+/// # Errors
+/// When it cannot be made.
+pub(super) fn folder(crew: &Crew, name: &str) -> Result<String, Error> {
+    let path = crew.folder().join(name);
+    std::fs::create_dir_all(&path).map_err(|error| {
+        Error::local(format!("cannot make {}: {error}", path.display()), "name another place: TMPDIR=/path")
+    })?;
+    Ok(path.display().to_string())
+}
+
+/// Waits until `ready` says yes.
+///
+/// # Errors
+/// When a member ends, or it takes too long.
+pub(super) async fn until_ready(crew: &mut Crew, ready: impl AsyncFn() -> bool) -> Result<(), Error> {
     let until = Instant::now() + READY;
     loop {
         crew.check()?;
-        if node::workers_ready(&cx).await >= WORKERS.len() {
-            return Ok(cx);
+        if ready().await {
+            return Ok(());
         }
         if Instant::now() > until {
             return Err(Error::local(
@@ -111,6 +141,58 @@ pub(super) async fn gather(
             ));
         }
         sleep(LOOK).await;
+    }
+}
+
+/// The cluster as any of its masters sees it now; none when none answers within a second.
+pub(super) async fn cluster_now(cx: &Context) -> Option<v1::Cluster> {
+    let asked = async {
+        let link = cx.client.link().await.ok()?;
+        Some(link.cluster().get_cluster(v1::GetClusterRequest {}).await.ok()?.into_inner())
+    };
+    tokio::time::timeout(Duration::from_secs(1), asked).await.ok().flatten()
+}
+
+/// Waits for the run's first instant.
+///
+/// # Errors
+/// When it does not begin.
+pub(super) async fn begun(cx: &Context, name: &str) -> Result<Instant, Error> {
+    let until = Instant::now() + READY;
+    loop {
+        let run = fetch(cx, name).await?;
+        if let Some(start) = run.start_time {
+            let ago = ago_ms(&start);
+            let now = Instant::now();
+            // A start that lies ahead is waited for, so that "now" is never before it.
+            if let Ok(ahead) = u64::try_from(ago.saturating_neg()) {
+                sleep(Duration::from_millis(ahead)).await;
+                return Ok(now + Duration::from_millis(ahead));
+            }
+            return Ok(now - Duration::from_millis(u64::try_from(ago).unwrap_or(0)));
+        }
+        if Instant::now() > until || run.end_time.is_some() {
+            return Err(Error::local(
+                format!("run {name} did not begin: {} {}", run.state().as_str_name(), run.state_reason),
+                "see the nodes with --keep: shanty node list",
+            ));
+        }
+        sleep(LOOK).await;
+    }
+}
+
+/// Prints the report.
+///
+/// # Errors
+/// When it cannot be written.
+pub(super) fn show(cx: &Context, run: &v1::Run, report: Option<&v1::Report>) -> Result<(), Error> {
+    let Some(report) = report else { return Ok(()) };
+    match cx.screen.output {
+        Output::Table => {
+            cx.screen.say("");
+            cx.screen.data(&report::render(report, Some(run), cx.screen.out))
+        }
+        Output::Json => cx.print(report, |_| String::new()),
     }
 }
 

@@ -5,14 +5,13 @@
 
 use super::crew::Crew;
 use super::ports;
-use super::stage::{self, Ended, LOOK, Next, READY};
+use super::stage::{self, Ended, LOOK, Next, begun, show};
 use crate::client::bare;
 use crate::context::Context;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::quantity;
 use crate::run::{Followed, View, change_rate, fetch, follow, share, submit};
-use crate::screen::Output;
-use crate::{quantity, report};
 use shanty_proto::v1;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -53,15 +52,7 @@ pub(super) async fn load(cx: &Context, crew: &mut Crew, kept: bool) -> Result<En
     view.close();
     let Followed { run, report } = watched?;
     acted?;
-    if let Some(report) = &report {
-        match cx.screen.output {
-            Output::Table => {
-                cx.screen.say("");
-                cx.screen.data(&report::render(report, Some(&run), cx.screen.out))?;
-            }
-            Output::Json => cx.print(report, |_| String::new())?,
-        }
-    }
+    show(&cx, &run, report.as_ref())?;
     let exit = Exit::of_run(&run, report.as_ref());
     Ok(Ended { exit, addr: cx.client.shown(), run: name, kept, next: next(&target, kept) })
 }
@@ -87,6 +78,7 @@ fn next(target: &str, kept: bool) -> Next {
             r#"{{"spec":{{"http_load":{{"url":"{url}","rate":2000,"duration":"10s","thresholds":["p99_ms<50"]}}}}}}"#
         ),
         symbol: "HttpLoadSpec",
+        more: Vec::new(),
         start: format!("run start --url {url} --rate 2000 --duration 10s --threshold 'p99_ms<50'"),
     }
 }
@@ -105,7 +97,7 @@ fn request(target: &str) -> v1::StartRunRequest {
 async fn act(cx: &Context, crew: &mut Crew, name: &str, tell: impl Fn(&str)) -> Result<(), Error> {
     let err = cx.screen.err;
     let step = |at: Duration, text: &str| tell(&format!("{}  {}", crate::run::elapsed(at), err.strong(text)));
-    let start = started(cx, name).await?;
+    let start = begun(cx, name).await?;
     let first = fetch(cx, name).await?;
     if let Some(decision) = first.placements.first() {
         step(start.elapsed(), &format!("shares: {}", shares(decision)));
@@ -138,31 +130,6 @@ async fn act(cx: &Context, crew: &mut Crew, name: &str, tell: impl Fn(&str)) -> 
         sleep(LOOK).await;
     }
     Ok(())
-}
-
-/// Waits for the run's first instant.
-async fn started(cx: &Context, name: &str) -> Result<Instant, Error> {
-    let until = Instant::now() + READY;
-    loop {
-        let run = fetch(cx, name).await?;
-        if let Some(start) = run.start_time {
-            let ago = stage::ago_ms(&start);
-            let now = Instant::now();
-            // A start that lies ahead is waited for, so that "now" is never before it.
-            if let Ok(ahead) = u64::try_from(ago.saturating_neg()) {
-                sleep(Duration::from_millis(ahead)).await;
-                return Ok(now + Duration::from_millis(ahead));
-            }
-            return Ok(now - Duration::from_millis(u64::try_from(ago).unwrap_or(0)));
-        }
-        if Instant::now() > until || run.end_time.is_some() {
-            return Err(Error::local(
-                format!("run {name} did not begin: {} {}", run.state().as_str_name(), run.state_reason),
-                "see the nodes with --keep: shanty node list",
-            ));
-        }
-        sleep(LOOK).await;
-    }
 }
 
 fn has_share(decision: &v1::PlacementDecision, node: &str) -> bool {

@@ -4,15 +4,14 @@
 //! Tests: `cli/tests/demo.rs`.
 
 use super::crew::Crew;
-use super::stage::{Ended, LOOK, Next, READY, gather, start_request};
+use super::stage::{Ended, LOOK, Next, READY, gather, show, start_request};
 use super::{ports, shop};
 use crate::client::bare;
 use crate::context::Context;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::quantity;
 use crate::run::{Followed, View, elapsed, fetch, fetch_shards, follow, submit};
-use crate::screen::Output;
-use crate::{quantity, report};
 use shanty_proto::v1;
 use std::path::Path;
 use std::time::Duration;
@@ -72,15 +71,7 @@ pub(super) async fn tell(cx: &Context, crew: &mut Crew, kept: bool) -> Result<En
     };
     let Followed { run, report } = watched?;
     acted?;
-    if let Some(report) = &report {
-        match cx.screen.output {
-            Output::Table => {
-                cx.screen.say("");
-                cx.screen.data(&report::render(report, Some(&run), cx.screen.out))?;
-            }
-            Output::Json => cx.print(report, |_| String::new())?,
-        }
-    }
+    show(&cx, &run, report.as_ref())?;
     let exit = Exit::of_run(&run, report.as_ref());
     if exit == Exit::Done {
         counted(&cx, &source, &target).await?;
@@ -117,6 +108,7 @@ fn next(kept: bool) -> Next {
         prepare: vec![dev.to_owned(), format!("connection check {source}")],
         request,
         symbol: "DbSyncSpec",
+        more: Vec::new(),
         start: format!("run start sync --source {source}:orders --target {target} --verify checksum{more}"),
     }
 }

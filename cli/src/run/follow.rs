@@ -135,7 +135,7 @@ fn gap(before: Option<&str>, after: Option<&str>, addr: &str, lasted: Duration) 
     let lasted = quantity::time(lasted);
     match (before, after) {
         (Some(before), Some(after)) if before != after => {
-            format!("leader changed {before} → {after}, {lasted}")
+            format!("leader changed {before} → {after}, {lasted} without news")
         }
         (None, Some(after)) => format!("leader is {after} now, {lasted} without news"),
         _ => format!("connection to {addr} is back, {lasted} without news"),
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn a_gap_names_the_leaders_when_they_differ() {
         let two = Duration::from_millis(2100);
-        assert_eq!(gap(Some("m1"), Some("m2"), "h:1", two), "leader changed m1 → m2, 2.1 s");
+        assert_eq!(gap(Some("m1"), Some("m2"), "h:1", two), "leader changed m1 → m2, 2.1 s without news");
         assert_eq!(gap(Some("m1"), Some("m1"), "h:1", two), "connection to h:1 is back, 2.1 s without news");
         assert_eq!(gap(None, None, "h:1", two), "connection to h:1 is back, 2.1 s without news");
     }

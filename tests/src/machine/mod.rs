@@ -133,6 +133,27 @@ impl Machine {
         self.must(&["systemctl", "show", "--value", "-p", property, unit]).trim().to_owned()
     }
 
+    /// The main process of a unit, as the host sees it.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn main_process(&self, unit: &str) -> u32 {
+        let inside = self.property(unit, "MainPID");
+        let namespace = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+        let ours = namespace(&self.init.to_string());
+        let is_it = |pid: &str| {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            // Its id in each namespace, the innermost last.
+            let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+            ids.and_then(|ids| ids.split_whitespace().last()) == Some(&inside) && namespace(pid) == ours
+        };
+        let all = std::fs::read_dir("/proc").expect("/proc").flatten();
+        let names = all.filter_map(|entry| entry.file_name().into_string().ok());
+        let found = names.filter(|name| name.parse::<u32>().is_ok()).find(|pid| is_it(pid));
+        found.and_then(|pid| pid.parse().ok()).expect("the unit's main process")
+    }
+
     /// The last lines of a unit's journal.
     pub fn journal(&self, unit: &str) -> String {
         let output = self.run(&["journalctl", "--no-pager", "-o", "cat", "-n", "40", "-u", unit]);

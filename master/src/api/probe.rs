@@ -5,7 +5,7 @@
 
 use crate::condition::Condition;
 use crate::election::Leadership;
-use crate::registry::{HEARD_WITHIN, Registry};
+use crate::registry::Registry;
 use crate::runtime::Leading;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
@@ -72,8 +72,7 @@ impl Probe {
         if leader == self.me {
             return None;
         }
-        let (attached, heard_within): (u32, [u32; HEARD_WITHIN.len()]) =
-            self.registry.witnesses(&leader, now);
+        let (attached, heard_within) = self.registry.witnesses(&leader, now);
         Some(pb::Witnesses { leader: leader.to_string(), attached, heard_within: heard_within.to_vec() })
     }
 }

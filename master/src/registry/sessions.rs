@@ -4,6 +4,7 @@ use crate::engine::{Arrival, Ending, Held, Order, Update};
 use shanty_model::epoch::Epoch;
 use shanty_model::id::{AttemptId, NodeId};
 use shanty_model::telemetry::Telemetry;
+use shanty_model::witness::{HEARD_WITHIN, Heard};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -71,15 +72,6 @@ pub enum WorkerEvent {
     /// An attempt has ended.
     Ended(NodeId, Ending),
 }
-
-/// How long ago workers heard the leader, as counted by [`Registry::witnesses`].
-pub const HEARD_WITHIN: [Duration; 5] = [
-    Duration::from_millis(250),
-    Duration::from_millis(500),
-    Duration::from_millis(750),
-    Duration::from_millis(1500),
-    Duration::from_secs(4),
-];
 
 #[derive(Debug)]
 struct Session {
@@ -177,7 +169,7 @@ impl Registry {
 
     /// Workers attached, and of these how many heard `leader` within each of [`HEARD_WITHIN`] before `now`.
     #[must_use]
-    pub fn witnesses(&self, leader: &NodeId, now: Duration) -> (u32, [u32; HEARD_WITHIN.len()]) {
+    pub fn witnesses(&self, leader: &NodeId, now: Duration) -> (u32, Heard) {
         let state = self.lock();
         let heard = |within: Duration| {
             let recent = |session: &&Session| {

@@ -3,6 +3,7 @@
 use super::Limits;
 use shanty_model::epoch::Epoch;
 use shanty_model::id::NodeId;
+use shanty_model::witness::{HEARD_WITHIN, Heard};
 use std::fmt;
 use std::time::Duration;
 
@@ -12,14 +13,6 @@ const COMPLAINTS: f64 = 0.6;
 const ENOUGH_WORKERS: u32 = 3;
 /// The leader may have died this long after its last answer to the sentinel, a worker's word on its way included.
 const ON_ITS_WAY: Duration = Duration::from_millis(400);
-/// Bounds of [`Witnesses::heard_within`].
-const BOUNDS: [Duration; 5] = [
-    Duration::from_millis(250),
-    Duration::from_millis(500),
-    Duration::from_millis(750),
-    Duration::from_millis(1500),
-    Duration::from_secs(4),
-];
 
 /// What happened at a master's door.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,15 +59,15 @@ pub(crate) struct Witnesses {
     pub leader: Option<NodeId>,
     /// Workers attached.
     pub attached: u32,
-    /// Of these, how many heard it within each of [`BOUNDS`].
-    pub heard_within: [u32; 5],
+    /// Of these, how many heard it within each of [`HEARD_WITHIN`].
+    pub heard_within: Heard,
 }
 
 impl Witnesses {
     /// Whether enough of them heard the leader after a silence of `silence` began: then it is the sentinel that is
     /// deaf. A tenth of them, or one: a small fleet's are each heard by their leader more than twice a second.
     pub(crate) fn prove_life(&self, silence: Duration) -> bool {
-        let bounds = BOUNDS.iter().zip(&self.heard_within);
+        let bounds = HEARD_WITHIN.iter().zip(&self.heard_within);
         let since = bounds.rev().find(|(bound, _)| **bound + ON_ITS_WAY <= silence);
         since.is_some_and(|(_, heard)| *heard > 0 && f64::from(*heard) * 10.0 >= f64::from(self.attached))
     }

@@ -208,7 +208,7 @@ impl Executor {
         } = assign;
         let Some(driver) = self.drivers.get(kind.as_str()).cloned() else { return };
         let work = Work { spec, shard, start_monotonic_ns, start_unix_ns };
-        let port = Arc::new(Port::new(attempt.clone(), work, directive, self.wake.clone()));
+        let port = Arc::new(Port::new(attempt.clone(), work, directive, driver.join(), self.wake.clone()));
         let abort = CancellationToken::new();
         // The limit of this worker's owner is for load, which nobody may be left to watch. Work with positions of
         // its own is safe to go on with for as long as its master says.

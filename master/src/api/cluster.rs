@@ -34,9 +34,13 @@ impl Api {
         let leadership = self.leadership.borrow().clone();
         let members = self.members.borrow().clone();
         let core = self.core().ok();
-        let (workers, active_runs) = match &core {
-            Some(core) => core.look(|engine, now| (engine.workers(now), engine.active_runs())).await?,
-            None => (Vec::new(), 0),
+        let (workers, active_runs, warnings) = match &core {
+            Some(core) => {
+                let seen =
+                    core.look(|engine, now| (engine.workers(now), engine.active_runs(), engine.warnings()));
+                seen.await?
+            }
+            None => (Vec::new(), 0, Vec::new()),
         };
         let present = workers.iter().filter(|(_, _, _, present)| *present).count();
         Ok(pb::Cluster {
@@ -53,6 +57,7 @@ impl Api {
             active_runs: core.is_some().then(|| count(active_runs)).flatten(),
             voters: members.voters.iter().map(NodeId::resource).collect(),
             paused_until: members.paused_until_unix_ms.map(timestamp),
+            warnings,
         })
     }
 }

@@ -117,6 +117,8 @@ pub(crate) struct Finding {
 pub(crate) struct Record {
     /// Its newest word about itself.
     pub health: Option<Health>,
+    /// Its clock minus this sentinel's when it answered, milliseconds.
+    pub ahead_ms: i64,
     answered: Duration,
     refused: Option<(Duration, Duration)>,
     /// Since when nobody new was let in, though it may still speak to those inside.
@@ -126,13 +128,14 @@ pub(crate) struct Record {
 impl Record {
     /// A master seen for the first time at `now`: it has the time of a silence to say something.
     pub(crate) fn new(now: Duration) -> Record {
-        Record { health: None, answered: now, refused: None, shut: None }
+        Record { health: None, ahead_ms: 0, answered: now, refused: None, shut: None }
     }
 
-    /// Takes a sign in.
-    pub(crate) fn take(&mut self, now: Duration, sign: Sign) {
+    /// Takes a sign in; `unix_ms` is the wall clock of now.
+    pub(crate) fn take(&mut self, now: Duration, unix_ms: i64, sign: Sign) {
         match sign {
             Sign::Answered(health) => {
+                self.ahead_ms = health.unix_ms.saturating_sub(unix_ms);
                 self.health = Some(health);
                 self.answered = now;
             }
@@ -237,22 +240,22 @@ mod tests {
     #[test]
     fn two_refusals_apart_are_a_death_and_one_is_an_accident() {
         let mut record = Record::new(Duration::ZERO);
-        record.take(MS * 10, Sign::Answered(well()));
-        record.take(MS * 50, Sign::Refused);
-        record.take(MS * 149, Sign::Refused);
+        record.take(MS * 10, 0, Sign::Answered(well()));
+        record.take(MS * 50, 0, Sign::Refused);
+        record.take(MS * 149, 0, Sign::Refused);
         assert_eq!(class(&record, 149, 1), None);
-        record.take(MS * 150, Sign::Refused);
+        record.take(MS * 150, 0, Sign::Refused);
         assert_eq!(class(&record, 150, 4), Some(Class::Hard), "however ill the sentinel is");
         record.opened();
-        record.take(MS * 160, Sign::Answered(well()));
+        record.take(MS * 160, 0, Sign::Answered(well()));
         assert_eq!(class(&record, 170, 1), None);
     }
 
     #[test]
     fn silence_counts_from_the_last_answer_and_a_sick_sentinel_waits_longer() {
         let mut record = Record::new(Duration::ZERO);
-        record.take(MS * 500, Sign::Answered(well()));
-        record.take(MS * 600, Sign::Unreachable("timed out".into()));
+        record.take(MS * 500, 0, Sign::Answered(well()));
+        record.take(MS * 600, 0, Sign::Unreachable("timed out".into()));
         assert_eq!(class(&record, 1_499, 1), None);
         assert_eq!(class(&record, 1_500, 1), Some(Class::Silent));
         assert_eq!(class(&record, 1_500, 2), None);
@@ -265,13 +268,13 @@ mod tests {
             let mut record = Record::new(Duration::ZERO);
             let s = |n: u32| MS * 1000 * n;
             let health = Health { dispatch: s(dispatch), store: s(store), disk: s(disk), ..well() };
-            record.take(MS * 100, Sign::Answered(health));
+            record.take(MS * 100, 0, Sign::Answered(health));
             assert_eq!(class(&record, 200, 1), Some(Class::Grey));
         }
         let mut record = Record::new(Duration::ZERO);
-        record.take(MS * 100, Sign::Unreachable("too many open files".into()));
+        record.take(MS * 100, 0, Sign::Unreachable("too many open files".into()));
         for at in 1..40 {
-            record.take(MS * 100 * at, Sign::Answered(well()));
+            record.take(MS * 100 * at, 0, Sign::Answered(well()));
         }
         assert_eq!(class(&record, 3_099, 1), None);
         assert_eq!(class(&record, 3_100, 1), Some(Class::Grey), "its door is shut");

@@ -9,6 +9,10 @@
 //! In: a master's address. Out: [`Seen`]s. Never: judges what it sees.
 //! Tests: with masters in the tests crate.
 
+mod confer;
+
+pub(crate) use confer::{Errand, confer};
+
 use crate::evidence::{Health, Sign, Witnesses};
 use futures_util::StreamExt as _;
 use shanty_model::epoch::Epoch;

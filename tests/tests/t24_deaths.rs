@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use shanty_proto::v1;
 use shanty_proto::v1::shard::State as ShardState;
 use shanty_tests::cluster::{Client, Cluster, Process, binary};
-use shanty_tests::dataset::{Engine, Orders, Servers};
+use shanty_tests::dataset::{Orders, Servers};
 use shanty_tests::etcd::EtcdCluster;
 use shanty_tests::origin::Origin;
 use shanty_tests::patience::{eventually, until};
@@ -36,9 +36,10 @@ async fn node_events(client: &Client, reason: &str) -> Vec<String> {
     found
 }
 
-/// The notes of a run that ended, by reason.
+/// What a run that ended says of workers that it lost.
 async fn lost_notes(client: &Client, run: &str) -> Vec<String> {
-    let request = v1::WatchRunRequest { name: run.to_owned(), ..v1::WatchRunRequest::default() };
+    let request =
+        v1::WatchRunRequest { name: run.to_owned(), after_sequence: 1, ..v1::WatchRunRequest::default() };
     let mut events = client.runs.clone().watch_run(request).await.expect("a stream").into_inner();
     let mut found = Vec::new();
     while let Ok(Ok(Some(event))) = tokio::time::timeout(Duration::from_secs(1), events.message()).await {
@@ -150,6 +151,9 @@ async fn the_load_of_a_stopped_worker_moves_as_soon_as_sentinels_agree() {
     for _ in 0..3 {
         let run = client.start(&load(&origin, 100, "60s")).await.expect("started");
         all_send(&client, &run.name, 2).await;
+        // Two seconds of load: by then each sentinel has met both doors.
+        let before = origin.count();
+        eventually("two seconds of load", PATIENCE, async || origin.count() >= before + 200).await;
         let began = Instant::now();
         cluster.workers[0].process.stop();
         let took = load_moved(&client, &run.name, began).await;
@@ -175,11 +179,11 @@ async fn a_worker_that_lost_its_leader_alone_keeps_the_whole_wait() {
     let program = binary::program("shanty-worker");
     let _far = Process::start("far", folder.path(), &program, &args).expect("started");
     cluster.workers_ready(2).await;
-    // Its door is met by then: each sentinel looks at all of so few workers within seconds.
-    tokio::time::sleep(Duration::from_secs(3)).await;
     let (client, origin) = (cluster.client(), Origin::start());
     let run = client.start(&load(&origin, 100, "30s")).await.expect("started");
     all_send(&client, &run.name, 2).await;
+    // Two seconds of load: by then each sentinel has met its door.
+    eventually("two seconds of load", PATIENCE, async || origin.count() >= 200).await;
     let began = Instant::now();
     relay.cut(true);
     let took = load_moved(&client, &run.name, began).await;

@@ -187,8 +187,10 @@ fn status(cluster: &v1::Cluster, cx: &Context) -> String {
             format!("failover: by {} of the sentinels {}", voters.len() / 2 + 1, voters.join(", "))
         }
     };
+    let warnings: String =
+        cluster.warnings.iter().map(|warning| format!("\n  {}", paint.bad(warning))).collect();
     format!(
-        "{}  {leader}\n  {}, {}, {}; {}\n  {failover}\n  coordinator {}, store {}, version {}",
+        "{}  {leader}\n  {}, {}, {}; {}\n  {failover}\n  coordinator {}, store {}, version {}{warnings}",
         paint.strong(name),
         quantity::things(cluster.masters(), "master"),
         quantity::things(cluster.workers(), "worker"),

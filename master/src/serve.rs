@@ -56,6 +56,12 @@ pub enum Error {
     /// The addresses of etcd.
     #[error("cannot use etcd: {0}; check `master.etcd.endpoints`")]
     Etcd(#[from] coord::Error),
+    /// Its coordinator.
+    #[error(transparent)]
+    Coordinator(#[from] coord::TooOld),
+    /// Its name.
+    #[error(transparent)]
+    Name(#[from] coord::NameTaken),
     /// Its listener.
     #[error("{0:#}")]
     Listen(anyhow::Error),
@@ -108,6 +114,7 @@ pub async fn serve_under(
     let incarnation = options.incarnation.clone();
     let elector = Elector::new(coord.clone(), fenced.clone(), options);
     let (leadership, members) = (elector.leadership(), elector.members());
+    let mut taken = elector.name_taken();
     let mut room = LeaderRoom {
         me: me.clone(),
         store: store.clone(),
@@ -132,12 +139,13 @@ pub async fn serve_under(
         leading: leading.clone(),
         store: store.clone(),
         registry: registry.clone(),
-        coord,
+        coord: coord.clone(),
         leadership: leadership.clone(),
-        members,
+        members: members.clone(),
         stop: streams.clone(),
     };
     let probe = Probe {
+        members,
         me: me.clone(),
         incarnation,
         priority: config.priority,
@@ -165,8 +173,19 @@ pub async fn serve_under(
     systemd.ready();
     ready(address);
 
+    let mut why = Ok(());
+    let too_old = async {
+        match coord::greet(coord).await {
+            Ok(()) => std::future::pending().await,
+            Err(too_old) => too_old,
+        }
+    };
     tokio::select! {
         () = stop.cancelled() => {}
+        Ok(found) = async { taken.wait_for(Option::is_some).await.map(|found| found.clone()) } => {
+            why = found.map_or(Ok(()), |found| Err(Error::Name(found)));
+        }
+        too_old = too_old => why = Err(Error::Coordinator(too_old)),
         // None of these ends by itself: one that does has panicked, and the master cannot go on without it.
         ended = tasks.next_end() => tracing::error!(?ended, "a part of the master ended; shutting down"),
         ended = signs.next_end() => tracing::error!(?ended, "a part of the master ended; shutting down"),
@@ -180,7 +199,7 @@ pub async fn serve_under(
         tracing::warn!(left, "parts of the master did not end in time");
     }
     store.close().await;
-    Ok(())
+    why
 }
 
 async fn open_store(config: &Config) -> Result<Store, Error> {

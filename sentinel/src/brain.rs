@@ -110,7 +110,7 @@ impl Brain {
     /// Something happened at a master's door.
     pub(crate) fn sign(&mut self, now: Now, node: &NodeId, sign: Sign) {
         if let Some(record) = self.records.get_mut(node) {
-            record.take(now.boot, sign);
+            record.take(now.boot, now.unix_ms, sign);
         }
         self.reconsider(now);
     }
@@ -141,6 +141,18 @@ impl Brain {
     /// Why it does not trust itself.
     pub(crate) fn tilt(&self) -> Option<&str> {
         self.doubt.tilted()
+    }
+
+    /// Clocks of the other masters that answered lately, and this sentinel's own, minus the leader's, milliseconds.
+    pub(crate) fn clocks(&self, now: Now) -> BTreeMap<NodeId, i64> {
+        let Some(leader) = &self.picture.leader else { return BTreeMap::new() };
+        let seen = |record: &Record| record.health.is_some() && record.silence(now.boot) < SEEN;
+        let Some(leads) = self.records.get(&leader.record.node).filter(|record| seen(record)) else {
+            return BTreeMap::new();
+        };
+        let others = self.others(now, leader).map(|(node, record)| (node.clone(), record.ahead_ms));
+        let me = (self.me.clone(), 0);
+        others.chain([me]).map(|(node, ahead_ms)| (node, ahead_ms - leads.ahead_ms)).collect()
     }
 
     fn reconsider(&mut self, now: Now) {
@@ -189,7 +201,7 @@ impl Brain {
         let silence = record.silence(now.boot);
         let witnesses: Vec<_> = self
             .others(now, leader)
-            .filter_map(|record| record.health.as_ref())
+            .filter_map(|(_, record)| record.health.as_ref())
             .map(|health| &health.witnesses)
             .filter(|witnesses| witnesses.leader.as_ref() == Some(&leader.record.node))
             .collect();
@@ -220,11 +232,9 @@ impl Brain {
     }
 
     /// The records of the other masters that answered lately.
-    fn others(&self, now: Now, leader: &Kept<LeaderInfo>) -> impl Iterator<Item = &Record> {
+    fn others(&self, now: Now, leader: &Kept<LeaderInfo>) -> impl Iterator<Item = (&NodeId, &Record)> {
         let others = self.records.iter().filter(|(node, _)| **node != leader.record.node);
-        others
-            .map(|(_, record)| record)
-            .filter(move |record| record.health.is_some() && record.silence(now.boot) < SEEN)
+        others.filter(move |(_, record)| record.health.is_some() && record.silence(now.boot) < SEEN)
     }
 
     /// Whether it may be this sentinel that is cut off.

@@ -15,7 +15,7 @@
 //! | `evidence` | pure: what was seen of each master, and what is reason enough |
 //! | `nominate` | pure: who should lead next |
 //! | `brain` | pure: whether to vote, and when votes suffice |
-//! | `probe` | streams of health from masters |
+//! | `probe` | streams of health from masters; words to the leader about workers and clocks |
 //! | `peers` | opinions of other sentinels |
 //! | `ballot` | what is done to the coordinator |
 //! | `watch` | the loop |

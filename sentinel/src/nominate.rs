@@ -138,7 +138,7 @@ mod tests {
         let now = Duration::from_secs(10);
         let record = |health: &Health| {
             let mut record = Record::new(now);
-            record.take(now, Sign::Answered(health.clone()));
+            record.take(now, 10_000, Sign::Answered(health.clone()));
             record
         };
         let records = masters.iter().map(|(name, _, health)| (node(name), record(health))).collect();

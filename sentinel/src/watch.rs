@@ -11,12 +11,12 @@ use crate::brain::{Brain, FEWEST, Now};
 use crate::evidence::Limits;
 use crate::peers::{self, Opinion};
 use crate::picture::Change;
-use crate::probe::{Seen, probe};
+use crate::probe::{Errand, Seen, confer, probe};
 use futures_util::StreamExt as _;
 use shanty_model::id::NodeId;
 use shanty_rt::clock;
 use shanty_rt::coord::record::{self, SentinelSet};
-use shanty_rt::coord::{Compare, Coord, Etcd, EtcdOptions, Keys, NodeInfo, Op, Registration, Role};
+use shanty_rt::coord::{Compare, Coord, Etcd, EtcdOptions, Keys, NodeInfo, Op, Registration, Role, greet};
 use shanty_rt::systemd::Systemd;
 use shanty_rt::task::Scope;
 use std::collections::BTreeMap;
@@ -55,8 +55,13 @@ pub(crate) async fn serve(config: Config, stop: CancellationToken) -> anyhow::Re
         priority: 0,
     };
     let key = keys.node(Role::Sentinel, &me);
-    let keep = Registration::keep(coord.clone(), key, info.to_value(), TTL, scope.token());
-    scope.spawn("registration", keep);
+    let keep = Registration::keep(coord.clone(), key, info, TTL, scope.token());
+    let (tell_taken, mut taken) = watch::channel(None);
+    scope.spawn("registration", async move {
+        if let Err(found) = keep.await {
+            tell_taken.send_replace(Some(found));
+        }
+    });
     let (tell, own) = watch::channel(Opinion { sentinel: me.to_string(), ..Opinion::default() });
     let (hear, mut heard) = mpsc::channel(WAITING);
     scope.spawn("door", peers::answer(listener, own.clone(), hear.clone(), scope.token()));
@@ -65,6 +70,16 @@ pub(crate) async fn serve(config: Config, stop: CancellationToken) -> anyhow::Re
     let ballot = Ballot { coord: coord.clone(), keys: keys.clone(), me: me.clone(), lease: None };
     scope.spawn("ballot", ballot.keep(wanted, ends));
     let (see, mut seen) = mpsc::channel(WAITING);
+    let (send, errands) = watch::channel(Errand::default());
+    scope.spawn("confer", confer(me.clone(), errands));
+    let greeted = coord.clone();
+    let too_old = async {
+        match greet(greeted).await {
+            Ok(()) => std::future::pending().await,
+            Err(too_old) => too_old,
+        }
+    };
+    tokio::pin!(too_old);
 
     let mut events = coord.watch(keys.root());
     let limits = Limits::default();
@@ -98,11 +113,19 @@ pub(crate) async fn serve(config: Config, stop: CancellationToken) -> anyhow::Re
                 brain.tick(now(), TICK);
                 systemd.sign_of_life(clock::boottime());
             }
+            Ok(found) = async { taken.wait_for(Option::is_some).await.map(|found| found.clone()) } => {
+                if let Some(found) = found {
+                    return Err(found.into());
+                }
+            }
+            too_old = &mut too_old => return Err(too_old.into()),
             () = stop.cancelled() => break,
         }
         if !settled && brain.picture().known {
             settled = settle(&brain, &me, &voters, coord.as_ref(), &keys).await?;
         }
+        let errand = errand(&brain);
+        send.send_if_modified(|before| std::mem::replace(before, errand.clone()) != errand);
         let vote = brain.vote().cloned();
         let opinion = opinion(&brain, &me);
         tell.send_if_modified(|before| std::mem::replace(before, opinion.clone()) != opinion);
@@ -235,6 +258,15 @@ fn opinion(brain: &Brain, me: &NodeId) -> Opinion {
         against: vote.map(|vote| vote.class.clone()).unwrap_or_default(),
         why: vote.map(|vote| vote.why.clone()).unwrap_or_default(),
         tilt: brain.tilt().unwrap_or_default().to_owned(),
+    }
+}
+
+/// What the leader is to be told. A sentinel that has no vote yet tells it too: the leader knows who counts.
+fn errand(brain: &Brain) -> Errand {
+    Errand {
+        leader: brain.picture().leader.as_ref().map(|leader| leader.record.address.clone()),
+        sober: brain.tilt().is_none(),
+        clocks: brain.clocks(now()),
     }
 }
 

@@ -11,6 +11,7 @@
 //! | `stall` | whether a target that stands still shows in the percentiles |
 //! | `reaction` | how quickly a cluster changes its rate, stops, and takes a dead worker's share over |
 //! | `fleet` | a master with a thousand workers |
+//! | `reattach` | how soon a thousand workers are with the next leader; `--workers`, `--kills`, `--restarts` |
 //! | `failover` | how long nobody dispatches, beside Redis Sentinel and a lock of etcd; `--runs` |
 //! | `store` | commits per second on each database |
 //! | `sync-mysql`, `sync-postgres`, `sync-mysql-postgres` | syncs beside other tools; `--rows`, `--rounds` |
@@ -34,6 +35,7 @@ mod pacing;
 mod process;
 mod procfs;
 mod reaction;
+mod reattach;
 mod stall;
 mod store;
 mod sync;
@@ -46,13 +48,14 @@ mod witness;
 use flags::Flags;
 
 /// What `all` runs.
-const ALL: [&str; 14] = [
+const ALL: [&str; 15] = [
     "pacing",
     "closed",
     "syscalls",
     "stall",
     "reaction",
     "fleet",
+    "reattach",
     "failover",
     "store",
     "sync-mysql",
@@ -80,6 +83,7 @@ fn bench(name: &str, flags: &Flags) -> anyhow::Result<()> {
         "stall" => stall::run(flags),
         "reaction" => with_runtime(reaction::run()),
         "fleet" => with_runtime(fleet::run()),
+        "reattach" => with_runtime(reattach::run(flags)),
         "failover" => with_runtime(failover::run(flags)),
         "store" => with_runtime(store::run()),
         "sync-mysql" => with_runtime(sync::mysql(flags)),

@@ -202,3 +202,54 @@ async fn sentinels_change_one_at_a_time_and_a_stranger_is_told_so() {
     let now = change("", "s1").await.expect("three again").into_inner();
     assert_eq!(now.voters, ["nodes/s2", "nodes/s3", "nodes/s4"]);
 }
+
+#[tokio::test]
+async fn a_repeated_request_changes_nothing_more_whichever_master_it_reaches() {
+    let Some(fleet) = fleet(2, |builder| builder).await else { return };
+    let cluster = &fleet.cluster;
+    let clients = [cluster.client_of(0), cluster.client_of(1)];
+    let cluster_service = |at: usize| clients[at].cluster.clone();
+    let epoch = clients[0].get_cluster().await.expect("answers").epoch;
+
+    let force = |reason: &str| v1::ForceFailoverRequest {
+        reason: reason.into(),
+        request_id: "force".into(),
+        ..v1::ForceFailoverRequest::default()
+    };
+    for at in [0, 1, 0] {
+        let now = cluster_service(at).force_failover(force("it hangs")).await.expect("forced").into_inner();
+        assert_eq!(now.epoch, epoch + 1, "m{}", at + 1);
+    }
+    let another = cluster_service(0).force_failover(force("it hangs again")).await.expect_err("another wish");
+    assert!(another.message().contains("was used for another request"), "{another}");
+
+    let transfer = || v1::TransferLeadershipRequest { request_id: "transfer".into(), ..Default::default() };
+    for at in [0, 1, 0] {
+        let moved = async || cluster_service(at).transfer_leadership(transfer()).await;
+        // A standby whose leader handed over in this moment says so, as the CLI knows: it repeats.
+        let now = until("transferred", Duration::from_secs(10), moved).await.into_inner();
+        assert_eq!(now.epoch, epoch + 2, "m{}", at + 1);
+    }
+
+    let duration = Some(prost_types::Duration { seconds: 600, nanos: 0 });
+    let pause = || v1::PauseFailoverRequest { duration, reason: "a test".into(), request_id: "pause".into() };
+    let resume = || v1::ResumeFailoverRequest { request_id: "resume".into() };
+    assert!(
+        cluster_service(0).pause_failover(pause()).await.expect("paused").into_inner().paused_until.is_some()
+    );
+    cluster_service(1).resume_failover(resume()).await.expect("resumed");
+    let late = cluster_service(1).pause_failover(pause()).await.expect("answered").into_inner();
+    assert_eq!(late.paused_until, None, "a late repetition has paused it again");
+
+    let change = |at: usize, add: &str, remove: &str, id: &str| {
+        let (add, remove, request_id) = (add.to_owned(), remove.to_owned(), id.to_owned());
+        let mut service = cluster_service(at);
+        async move {
+            let request = v1::ChangeSentinelsRequest { add, remove, request_id };
+            service.change_sentinels(request).await.expect("changed").into_inner().voters.len()
+        }
+    };
+    assert_eq!(change(0, "s4", "", "add").await, 4);
+    assert_eq!(change(1, "", "s4", "remove").await, 3);
+    assert_eq!(change(1, "s4", "", "add").await, 3, "a late repetition has added it again");
+}

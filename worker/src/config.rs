@@ -8,8 +8,10 @@ use crate::drivers::http_load::{Options, Spin};
 use serde::{Deserialize, Serialize};
 use shanty_model::id::NodeId;
 use shanty_model::kind::http_load::TargetPolicy;
+use shanty_rt::config::{NotLoopback, guard};
 use shanty_sync::connection::{Registry, Settings, Unusable};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -31,6 +33,13 @@ pub struct Config {
     pub eligible: bool,
     /// Folder of the ledger: the largest epoch ever obeyed. Not shared with another worker.
     pub data_dir: PathBuf,
+    /// Where sentinels see whether this worker lives; port 0 takes a free one. Empty for nowhere: its death is then known
+    /// by its silence alone.
+    pub listen: String,
+    /// That address as sentinels see it; empty for the listening one.
+    pub advertise: String,
+    /// Listen on an address that is not loopback.
+    pub insecure: bool,
     /// Attempts that may run at once.
     pub slots: u32,
     /// Labels that placement may ask for.
@@ -84,6 +93,9 @@ impl Default for Config {
             etcd: Etcd::default(),
             eligible: false,
             data_dir: PathBuf::from("shanty-data/worker"),
+            listen: "127.0.0.1:0".to_owned(),
+            advertise: String::new(),
+            insecure: false,
             slots: 16,
             labels: BTreeMap::new(),
             load: Load::default(),
@@ -143,6 +155,12 @@ pub enum Invalid {
     /// An address of a master.
     #[error("`worker.masters`: `{0}` is not host:port, for example 127.0.0.1:7070")]
     Master(String),
+    /// The address of its door.
+    #[error("`worker.listen`: `{0}` is not host:port, for example 127.0.0.1:7073")]
+    Listen(String),
+    /// One that others can reach.
+    #[error("`worker.listen`: {0}")]
+    NotLoopback(#[from] NotLoopback),
     /// A connection.
     #[error("`worker.connections`: {0}")]
     Connection(Unusable),
@@ -169,6 +187,18 @@ impl Config {
         self.masters.clone()
     }
 
+    /// Where sentinels see whether it lives; none for nowhere.
+    ///
+    /// # Errors
+    /// When it is no address, or one that others can reach and nobody said `insecure`.
+    pub fn listen_on(&self) -> Result<Option<SocketAddr>, Invalid> {
+        if self.listen.is_empty() {
+            return Ok(None);
+        }
+        let listen = self.listen.parse().map_err(|_| Invalid::Listen(self.listen.clone()))?;
+        Ok(Some(guard(listen, self.insecure)?))
+    }
+
     /// Checks what types cannot.
     ///
     /// # Errors
@@ -193,6 +223,7 @@ impl Config {
                 return Err(Invalid::Master(master.clone()));
             }
         }
+        self.listen_on()?;
         Registry::check_settings(&self.connections).map_err(Invalid::Connection)
     }
 }

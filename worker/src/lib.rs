@@ -16,6 +16,7 @@
 //! | `ledger` | the largest epoch obeyed, on disk |
 //! | `resource` | the machine's figures |
 //! | `discovery` | masters found in the coordinator |
+//! | `door` | where sentinels see whether it lives |
 //! | `systemd` | ready, status, signs of life |
 //! | [`drivers`] | the kinds of work |
 #![warn(missing_docs)]
@@ -24,6 +25,7 @@ mod args;
 mod attempt;
 pub mod config;
 mod discovery;
+mod door;
 pub mod drivers;
 mod executor;
 mod ledger;

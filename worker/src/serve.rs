@@ -9,12 +9,13 @@
 
 use crate::config::{self, Config};
 use crate::discovery::follow_masters;
+use crate::door;
 use crate::executor::{self, Executor, Signals};
 use crate::ledger::{self, Ledger};
 use crate::link::{Face, Feeds, Roster, keep_links};
 use crate::resource::{Sampler, keep_sampling};
 use shanty_model::telemetry::Telemetry;
-use shanty_rt::coord::{Coord, Etcd, EtcdOptions, Keys, NodeInfo, Registration, Role};
+use shanty_rt::coord::{Coord, Etcd, EtcdOptions, Keys, NodeInfo, Registration, Role, greet};
 use shanty_rt::driver::ErasedDriver;
 use shanty_rt::systemd::Systemd;
 use shanty_rt::task::{self, Scope};
@@ -22,6 +23,7 @@ use shanty_sync::connection::Registry;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -44,6 +46,12 @@ pub enum Error {
     /// The addresses of etcd.
     #[error("cannot use etcd: {0}; check `worker.etcd.endpoints`")]
     Etcd(#[from] shanty_rt::coord::Error),
+    /// Its door.
+    #[error("{0}")]
+    Door(String),
+    /// Its name.
+    #[error(transparent)]
+    NameTaken(#[from] executor::NameTaken),
     /// Something of it panicked, which was logged.
     #[error("cannot go on: {0}")]
     Panicked(#[from] task::Panicked),
@@ -86,6 +94,7 @@ pub async fn serve_under(
     })
     .await?;
     let connections = Registry::new(config.connections.clone());
+    let (door, listener) = open_door(&config).await?;
     let face = Face {
         node: node.clone(),
         incarnation: uuid::Uuid::new_v4().to_string(),
@@ -94,6 +103,7 @@ pub async fn serve_under(
         labels: config.labels.clone(),
         max_rate: config.load.max_rate,
         connections: connection_names(&drivers, &connections),
+        door,
     };
     tracing::info!(
         worker = %node, incarnation = face.incarnation, slots = config.slots, max_epoch = %ledger.seen(),
@@ -105,6 +115,10 @@ pub async fn serve_under(
     let closing = CancellationToken::new();
     let (machine_in, machine) = watch::channel(first);
     around.spawn("sampler", keep_sampling(sampler, machine_in));
+    let (knocks_in, knocks) = mpsc::channel(1);
+    if let Some(listener) = listener {
+        around.spawn("door", door::answer(listener, door::line(&face.node, &face.incarnation), knocks_in));
+    }
     let found = match etcd(&config)? {
         Some(coord) => coordinate(&mut around, &mut links, coord, &config, &face, &closing),
         None => watch::channel(BTreeSet::new()).1,
@@ -120,12 +134,21 @@ pub async fn serve_under(
         orphan_limit: config.orphan_limit,
         drain_timeout: config.drain_timeout,
     };
-    Executor::new(options, drivers, ledger, signals, machine, systemd).run(events, stop, ready).await;
+    let executor = Executor::new(options, drivers, ledger, signals, machine, systemd);
+    let left = executor.run(events, knocks, stop, ready).await;
 
     closing.cancel();
-    let left = links.drain(CLOSING).await;
-    tracing::info!(cut = left, "worker has left");
-    Ok(())
+    let cut = links.drain(CLOSING).await;
+    tracing::info!(cut, "worker has left");
+    Ok(left?)
+}
+
+/// The door for sentinels, and its address as they see it; empty for none.
+async fn open_door(config: &Config) -> Result<(String, Option<TcpListener>), Error> {
+    let Some(listen) = config.listen_on()? else { return Ok((String::new(), None)) };
+    let listener = door::bind(listen).await.map_err(Error::Door)?;
+    let address = listener.local_addr().map_err(|error| Error::Door(error.to_string()))?.to_string();
+    Ok((if config.advertise.is_empty() { address } else { config.advertise.clone() }, Some(listener)))
 }
 
 /// Names of the databases that the configuration or any of the drivers can reach.
@@ -170,8 +193,20 @@ fn coordinate(
         priority: 0,
     };
     let key = keys.node(Role::Worker, &face.node);
-    let registered = Registration::keep(coord.clone(), key, info.to_value(), REGISTERED, closing.clone());
-    links.spawn("registration", registered);
+    let registered = Registration::keep(coord.clone(), key, info, REGISTERED, closing.clone());
+    links.spawn("registration", async move {
+        // Which of the two works is for the masters to say.
+        if let Err(taken) = registered.await {
+            tracing::warn!(%taken, "this worker is not registered");
+        }
+    });
+    let greeted = coord.clone();
+    around.spawn("greeting", async move {
+        // It lists masters, no more: the masters themselves refuse to work with it.
+        if let Err(too_old) = greet(greeted).await {
+            tracing::error!(%too_old, "masters may not be found");
+        }
+    });
     let (found_in, found) = watch::channel(BTreeSet::new());
     around.spawn("discovery", follow_masters(coord, keys.role(Role::Master), found_in));
     found

@@ -15,6 +15,7 @@
 //! | [`histogram`] | latencies that merge bucket by bucket |
 //! | [`kind`] | the kinds of job: their pure halves |
 //! | [`telemetry`] | a worker's figures |
+//! | [`witness`] | how workers' word of a leader is counted |
 #![warn(missing_docs)]
 
 pub mod epoch;
@@ -26,3 +27,4 @@ pub mod share;
 pub mod state;
 pub mod telemetry;
 pub mod violation;
+pub mod witness;

@@ -1,5 +1,6 @@
 //! ClusterService.
 
+use super::once::Outcome;
 use super::request;
 use super::status;
 use super::{Api, encode};
@@ -7,7 +8,7 @@ use crate::election::Members;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use shanty_model::epoch::Epoch;
-use shanty_model::id::{NodeId, nearest};
+use shanty_model::id::NodeId;
 use shanty_proto::v1 as pb;
 use shanty_rt::task::Scope;
 use shanty_rt::wire::time::timestamp;
@@ -33,9 +34,13 @@ impl Api {
         let leadership = self.leadership.borrow().clone();
         let members = self.members.borrow().clone();
         let core = self.core().ok();
-        let (workers, active_runs) = match &core {
-            Some(core) => core.look(|engine, now| (engine.workers(now), engine.active_runs())).await?,
-            None => (Vec::new(), 0),
+        let (workers, active_runs, warnings) = match &core {
+            Some(core) => {
+                let seen =
+                    core.look(|engine, now| (engine.workers(now), engine.active_runs(), engine.warnings()));
+                seen.await?
+            }
+            None => (Vec::new(), 0, Vec::new()),
         };
         let present = workers.iter().filter(|(_, _, _, present)| *present).count();
         Ok(pb::Cluster {
@@ -52,33 +57,8 @@ impl Api {
             active_runs: core.is_some().then(|| count(active_runs)).flatten(),
             voters: members.voters.iter().map(NodeId::resource).collect(),
             paused_until: members.paused_until_unix_ms.map(timestamp),
+            warnings,
         })
-    }
-
-    fn transfer_target(&self, target: &str) -> Result<Option<NodeId>, Status> {
-        let members = self.members.borrow().clone();
-        let others: Vec<&NodeId> = members.masters.keys().filter(|node| **node != self.me).collect();
-        if target.is_empty() {
-            return match others.is_empty() {
-                false => Ok(None),
-                true => Err(status::precondition(
-                    "NO_OTHER_MASTER",
-                    "no other master is up to lead: start one first",
-                )),
-            };
-        }
-        let node: NodeId = target.parse().map_err(|error: shanty_model::id::InvalidId| {
-            status::invalid_field("target", error.to_string())
-        })?;
-        if node == self.me {
-            return Err(status::precondition("LEADS_ALREADY", &format!("`{node}` leads already")));
-        }
-        if !members.masters.contains_key(&node) {
-            let near = nearest(node.as_str(), others.iter().map(|other| other.as_str()));
-            let near: Vec<String> = near.into_iter().map(str::to_owned).collect();
-            return Err(status::not_found("master", node.as_str(), &near));
-        }
-        Ok(Some(node))
     }
 }
 
@@ -126,13 +106,21 @@ impl pb::cluster_service_server::ClusterService for Api {
         request: Request<pb::TransferLeadershipRequest>,
     ) -> Result<Response<pb::Cluster>, Status> {
         let pb::TransferLeadershipRequest { target, request_id } = request.into_inner();
-        // A hand-over is not stored: the id is checked for its form, and a repetition finds the new leader.
         let same = pb::TransferLeadershipRequest { target: target.clone(), request_id: String::new() };
-        request::key(&request_id, "TransferLeadership", &same)?;
+        let key = request::key(&request_id, "TransferLeadership", &same)?;
         let core = self.core()?;
-        let target = self.transfer_target(&target)?;
-        let before = core.epoch();
-        core.resign(target).await?;
+        let before = match self.done(key.as_ref()).await? {
+            Some(done) => done.term,
+            None => {
+                self.successors(&target, &self.me)?;
+                self.bind(key.as_ref(), core.epoch()).await?
+            }
+        };
+        // A repetition ends the term that was meant at first, and no later one.
+        if core.epoch() == before {
+            let best = self.successors(&target, &self.me)?.into_iter().next();
+            core.resign(best.filter(|_| !target.is_empty())).await?;
+        }
         self.led_after(before).await
     }
 
@@ -147,25 +135,24 @@ impl pb::cluster_service_server::ClusterService for Api {
         &self,
         request: Request<pb::ForceFailoverRequest>,
     ) -> Result<Response<pb::Cluster>, Status> {
-        let before = self.leadership.borrow().largest_epoch;
-        self.force(request.into_inner()).await?;
-        self.led_after(before).await
+        let ended = self.force(request.into_inner()).await?;
+        self.led_after(ended).await
     }
 
     async fn pause_failover(
         &self,
         request: Request<pb::PauseFailoverRequest>,
     ) -> Result<Response<pb::Cluster>, Status> {
-        self.pause(request.into_inner()).await?;
-        self.seen(|members| members.paused_until_unix_ms.is_some()).await
+        let outcome = self.pause(request.into_inner()).await?;
+        self.seen(outcome, |members| members.paused_until_unix_ms.is_some()).await
     }
 
     async fn resume_failover(
         &self,
         request: Request<pb::ResumeFailoverRequest>,
     ) -> Result<Response<pb::Cluster>, Status> {
-        self.resume(request.into_inner()).await?;
-        self.seen(|members| members.paused_until_unix_ms.is_none()).await
+        let outcome = self.resume(request.into_inner()).await?;
+        self.seen(outcome, |members| members.paused_until_unix_ms.is_none()).await
     }
 
     async fn change_sentinels(
@@ -174,8 +161,8 @@ impl pb::cluster_service_server::ClusterService for Api {
     ) -> Result<Response<pb::Cluster>, Status> {
         let request = request.into_inner();
         let (add, remove) = (request.add.parse::<NodeId>().ok(), request.remove.parse::<NodeId>().ok());
-        self.change_voters(request).await?;
-        self.seen(|members| {
+        let outcome = self.change_voters(request).await?;
+        self.seen(outcome, |members| {
             add.as_ref().is_none_or(|node| members.voters.contains(node))
                 && remove.as_ref().is_none_or(|node| !members.voters.contains(node))
         })
@@ -198,8 +185,16 @@ impl Api {
         }
     }
 
-    /// The cluster once the coordinator has told this master what it was just told itself.
-    async fn seen(&self, wanted: impl Fn(&Members) -> bool + Send) -> Result<Response<pb::Cluster>, Status> {
+    /// The cluster once the coordinator has told this master what it was just told itself. What was done before may have
+    /// been undone since: nothing is waited for then.
+    async fn seen(
+        &self,
+        outcome: Outcome,
+        wanted: impl Fn(&Members) -> bool + Send,
+    ) -> Result<Response<pb::Cluster>, Status> {
+        if outcome != Outcome::DoneNow {
+            return Ok(Response::new(self.cluster_now().await?));
+        }
         let mut members = self.members.clone();
         let told = async { members.wait_for(|now| wanted(now)).await.is_ok() };
         if !tokio::time::timeout(TRANSFER_PATIENCE, told).await.unwrap_or(false) {

@@ -1,14 +1,17 @@
 //! Leadership against the leader's will, and what is kept of it: forced failover, pauses, who votes, past terms.
 //!
 //! All of it is a matter of the coordinator alone, so any master answers, also one that cannot reach the leader.
-//! In: requests. Out: transactions bound to what was read before. Never: asks the leader.
+//! In: requests. Out: transactions bound to what was read before, each with the mark of its request id. Never: asks the
+//! leader.
 //! Tests: with processes in `tests/tests/t22_sentinels.rs`.
 
+use super::once::Outcome;
 use super::status;
 use super::{Api, request};
 use prost_types::Timestamp;
 use serde::de::DeserializeOwned;
-use shanty_model::id::NodeId;
+use shanty_model::epoch::Epoch;
+use shanty_model::id::{NodeId, nearest};
 use shanty_proto::v1 as pb;
 use shanty_rt::clock;
 use shanty_rt::coord::record::{
@@ -31,15 +34,19 @@ const VOTERS: RangeInclusive<usize> = 3..=7;
 const PAUSES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
 
 impl Api {
-    /// Ends the leader's term and says who shall try first.
-    pub(super) async fn force(&self, asked: pb::ForceFailoverRequest) -> Result<(), Status> {
+    /// Ends the leader's term and says who shall try first. Answers the term that was ended, also when it was ended by this
+    /// very request before.
+    pub(super) async fn force(&self, asked: pb::ForceFailoverRequest) -> Result<Epoch, Status> {
         let pb::ForceFailoverRequest { target, reason, request_id } = asked;
         let same = pb::ForceFailoverRequest {
             target: target.clone(),
             reason: reason.clone(),
             request_id: String::new(),
         };
-        request::key(&request_id, "ForceFailover", &same)?;
+        let key = request::key(&request_id, "ForceFailover", &same)?;
+        if let Some(done) = self.done(key.as_ref()).await? {
+            return Ok(done.term);
+        }
         let keys = self.keys();
         let (leader, held) = self.kept::<LeaderInfo>(&keys.leader()).await?.ok_or_else(|| {
             status::precondition("NO_LEADER", "nobody leads: a master takes over by itself within seconds")
@@ -62,18 +69,20 @@ impl Api {
         };
         let nomination = Nominee { for_term: term.term.next(), candidates, by: self.me.clone(), reason };
         let (lease, _) = self.coord.grant(NOMINATION).await.map_err(away)?;
-        let when = vec![
+        let mut when = vec![
             Compare::CreatedAt(keys.leader(), held.create_revision),
             Compare::ModifiedAt(keys.term(), at.mod_revision),
             Compare::ModifiedAt(keys.nominee(), nominee.map_or(0, |entry| entry.mod_revision)),
         ];
-        let then = vec![
+        let mut then = vec![
             Op::Delete(keys.leader()),
             Op::Put { key: keys.nominee(), value: record::write(&nomination), lease: Some(lease) },
             Op::Put { key: keys.ended(ending.term.0), value: record::write(&ending), lease: None },
         ];
+        self.mark(key.as_ref(), ending.term, &mut when, &mut then).await?;
         if !self.coord.txn(when, then).await.map_err(away)?.succeeded {
-            return Err(changed_meanwhile("leadership"));
+            let done = self.done(key.as_ref()).await?;
+            return done.map(|done| done.term).ok_or_else(|| changed_meanwhile("leadership"));
         }
         tracing::warn!(leader = %ending.node, term = %ending.term, reason = ending.reason, "term ended by force");
         if let Some(lease) = held.lease
@@ -81,11 +90,11 @@ impl Api {
         {
             tracing::debug!(%error, "the old leader's lease is left to its end");
         }
-        Ok(())
+        Ok(ending.term)
     }
 
-    /// The masters that may follow `leader`, the best first.
-    fn successors(&self, target: &str, leader: &NodeId) -> Result<Vec<NodeId>, Status> {
+    /// The masters that may follow `leader`: the one asked for, then the others, the best first.
+    pub(super) fn successors(&self, target: &str, leader: &NodeId) -> Result<Vec<NodeId>, Status> {
         let members = self.members.borrow().clone();
         let mut others: Vec<_> = members.masters.into_values().filter(|info| info.node != *leader).collect();
         others.sort_by_key(|info| (std::cmp::Reverse(info.priority), info.node.clone()));
@@ -105,7 +114,8 @@ impl Api {
                 return Err(status::precondition("LEADS_ALREADY", &message));
             }
             let Some(place) = candidates.iter().position(|other| *other == node) else {
-                let near: Vec<String> = candidates.iter().map(ToString::to_string).collect();
+                let near = nearest(node.as_str(), candidates.iter().map(NodeId::as_str));
+                let near: Vec<String> = near.into_iter().map(str::to_owned).collect();
                 return Err(status::not_found("master", node.as_str(), &near));
             };
             let first = candidates.remove(place);
@@ -115,38 +125,45 @@ impl Api {
     }
 
     /// Keeps sentinels still for a while.
-    pub(super) async fn pause(&self, asked: pb::PauseFailoverRequest) -> Result<(), Status> {
+    pub(super) async fn pause(&self, asked: pb::PauseFailoverRequest) -> Result<Outcome, Status> {
         let pb::PauseFailoverRequest { duration: length, reason, request_id } = asked;
         let same =
             pb::PauseFailoverRequest { duration: length, reason: reason.clone(), request_id: String::new() };
-        request::key(&request_id, "PauseFailover", &same)?;
+        let key = request::key(&request_id, "PauseFailover", &same)?;
+        if self.done(key.as_ref()).await?.is_some() {
+            return Ok(Outcome::DoneBefore);
+        }
         let length = length.as_ref().and_then(duration).filter(|length| PAUSES.contains(length));
         let length = length.ok_or_else(|| status::invalid_field("duration", "must be from 1s to 24h"))?;
         let until_unix_ms = clock::unix_ms() + i64::try_from(length.as_millis()).unwrap_or(0);
         let pause = Pause { until_unix_ms, by: self.me.to_string(), reason };
         let (lease, _) = self.coord.grant(length).await.map_err(away)?;
         let put = Op::Put { key: self.keys().pause(), value: record::write(&pause), lease: Some(lease) };
-        self.coord.txn(Vec::new(), vec![put]).await.map_err(away)?;
-        Ok(())
+        self.once(key.as_ref(), Vec::new(), put).await
     }
 
     /// Takes a pause back.
-    pub(super) async fn resume(&self, asked: pb::ResumeFailoverRequest) -> Result<(), Status> {
+    pub(super) async fn resume(&self, asked: pb::ResumeFailoverRequest) -> Result<Outcome, Status> {
         let pb::ResumeFailoverRequest { request_id } = asked;
-        request::key(&request_id, "ResumeFailover", &pb::ResumeFailoverRequest::default())?;
-        self.coord.txn(Vec::new(), vec![Op::Delete(self.keys().pause())]).await.map_err(away)?;
-        Ok(())
+        let key = request::key(&request_id, "ResumeFailover", &pb::ResumeFailoverRequest::default())?;
+        if self.done(key.as_ref()).await?.is_some() {
+            return Ok(Outcome::DoneBefore);
+        }
+        self.once(key.as_ref(), Vec::new(), Op::Delete(self.keys().pause())).await
     }
 
     /// Adds or removes one sentinel that votes.
-    pub(super) async fn change_voters(&self, asked: pb::ChangeSentinelsRequest) -> Result<(), Status> {
+    pub(super) async fn change_voters(&self, asked: pb::ChangeSentinelsRequest) -> Result<Outcome, Status> {
         let pb::ChangeSentinelsRequest { add, remove, request_id } = asked;
         let same = pb::ChangeSentinelsRequest {
             add: add.clone(),
             remove: remove.clone(),
             request_id: String::new(),
         };
-        request::key(&request_id, "ChangeSentinels", &same)?;
+        let key = request::key(&request_id, "ChangeSentinels", &same)?;
+        if self.done(key.as_ref()).await?.is_some() {
+            return Ok(Outcome::DoneBefore);
+        }
         let node = |field: &str, name: &str| {
             name.parse::<NodeId>().map_err(|error| status::invalid_field(field, error.to_string()))
         };
@@ -165,14 +182,15 @@ impl Api {
             let message = "no sentinel has run here yet: start three with the same --members first";
             return Err(status::precondition("NO_SENTINELS", message));
         };
-        let Some(members) = changed(set.members, change)? else { return Ok(()) };
+        // One that changes nothing is written all the same, for the mark of its id.
+        let members = changed(set.members.clone(), change)?.unwrap_or(set.members);
         let when = vec![Compare::ModifiedAt(keys.sentinel_set(), entry.mod_revision)];
         let value = record::write(&SentinelSet { members });
         let put = Op::Put { key: keys.sentinel_set(), value, lease: None };
-        if !self.coord.txn(when, vec![put]).await.map_err(away)?.succeeded {
-            return Err(changed_meanwhile("the set of sentinels"));
+        match self.once(key.as_ref(), when, put).await? {
+            Outcome::Refused => Err(changed_meanwhile("the set of sentinels")),
+            done => Ok(done),
         }
-        Ok(())
     }
 
     /// The last terms, the newest first.
@@ -201,11 +219,11 @@ impl Api {
         Ok(pb::ListTermsResponse { terms, next_page_token })
     }
 
-    fn keys(&self) -> coord::Keys {
+    pub(super) fn keys(&self) -> coord::Keys {
         coord::Keys::new(&self.cluster)
     }
 
-    async fn kept<T: DeserializeOwned>(&self, key: &str) -> Result<Option<(T, Entry)>, Status> {
+    pub(super) async fn kept<T: DeserializeOwned>(&self, key: &str) -> Result<Option<(T, Entry)>, Status> {
         let entry = self.coord.get(key).await.map_err(away)?;
         Ok(entry.and_then(|entry| Some((record::read(&entry.key, &entry.value)?, entry))))
     }
@@ -284,7 +302,7 @@ fn end(term: &mut pb::Term, ended: &Ending) {
         .collect();
 }
 
-fn away(error: coord::Error) -> Status {
+pub(super) fn away(error: coord::Error) -> Status {
     status::unavailable("COORDINATOR_AWAY", &format!("{error}: try again"))
 }
 

@@ -5,7 +5,7 @@
 //! says.
 
 use crate::election::Leadership;
-use crate::engine::{Arrival, Assignment, Ending, Held, Order, Outcome, Update};
+use crate::engine::{Arrival, Assignment, Ending, Held, Order, Outcome, SMALL_FLEET, Update};
 use crate::registry::{Finding, Outbound, Registry, SessionId, WorkerEvent};
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
@@ -26,8 +26,6 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-/// A fleet is small below this number of workers.
-const SMALL_FLEET: usize = 100;
 /// Longest interval of heartbeats of a small fleet: a sentinel that hears nothing of a leader for a second asks what
 /// workers heard within half a second.
 const SMALL_FLEET_BEAT: Duration = Duration::from_millis(400);
@@ -106,25 +104,41 @@ struct Attached<'a> {
 
 impl Link {
     async fn serve(self, arrival: Arrival, incoming: Streaming<pb::FromWorker>, out: Sender) {
-        let node = arrival.node.clone();
-        let welcome = message(Out::Welcome(self.welcome()));
-        if out.send(Ok(welcome)).await.is_err() {
+        let (node, incarnation) = (arrival.node.clone(), arrival.incarnation.clone());
+        let taken = |what: &str| {
+            let why = format!(
+                "another worker {what} as `{node}`: give this one a name of its own with --node, or stop the other"
+            );
+            Status::already_exists(why)
+        };
+        // As long as half a silence that ends a session.
+        let alive_within = self.options.session_timeout / 2;
+        let Ok((id, outbox)) = self.registry.attach(arrival, alive_within).await else {
+            tracing::info!(%node, incarnation, "a worker was refused: another process has its name");
+            // A worker that went away needs no reason.
+            let _gone = out.send(Err(taken("is attached"))).await;
             return;
-        }
-        tracing::info!(%node, incarnation = %arrival.incarnation, "worker attached");
-        let (id, outbox) = self.registry.attach(arrival).await;
+        };
+        tracing::info!(%node, incarnation, "worker attached");
         let session = Attached { registry: &self.registry, node: node.clone(), id };
-        let (beats, beating) = mpsc::channel(4);
-        tokio::select! {
-            () = self.listen(&session, incoming, beats) => {}
-            () = speak(outbox, beating, &out) => {
-                let why = format!("another process has attached as `{node}`: give each worker a name of its own");
-                // A worker that went away needs no reason.
-                let _gone = out.try_send(Err(Status::already_exists(why)));
+        // First on the stream: nobody speaks before.
+        if out.send(Ok(message(Out::Welcome(self.welcome())))).await.is_ok() {
+            let (beats, beating) = mpsc::channel(4);
+            tokio::select! {
+                () = self.listen(&session, incoming, beats) => {}
+                () = speak(outbox, beating, &out) => {
+                    let cut_off = self.registry.is_current(&node, id);
+                    let why = if cut_off {
+                        Status::resource_exhausted("this worker does not read what it is told")
+                    } else {
+                        taken("has attached")
+                    };
+                    let _gone = out.try_send(Err(why));
+                }
+                // The connection is gone, and the stream to the worker with it.
+                () = out.closed() => {}
+                () = self.stop.cancelled() => {}
             }
-            // The connection is gone, and the stream to the worker with it.
-            () = out.closed() => {}
-            () = self.stop.cancelled() => {}
         }
         tracing::info!(%node, "worker detached");
         session.registry.detach(&node, id).await;
@@ -245,6 +259,7 @@ fn arrival(hello: pb::Hello) -> Result<Arrival, Status> {
         max_rate: _,
         telemetry: figures,
         connections,
+        door,
     } = hello;
     let node = worker.parse().map_err(|error| Status::invalid_argument(format!("hello.worker: {error}")))?;
     if incarnation.is_empty() {
@@ -258,6 +273,7 @@ fn arrival(hello: pb::Hello) -> Result<Arrival, Status> {
         slots,
         labels: labels.into_iter().collect(),
         connections,
+        door,
         telemetry: figures.as_ref().map(telemetry::decode).unwrap_or_default(),
     })
 }
@@ -327,6 +343,7 @@ fn finding(check: shanty_proto::v1::ConnectionCheck) -> Finding {
 fn encode(outbound: Outbound) -> Out {
     let (epoch, order) = match outbound {
         Outbound::Announce(epoch) => return Out::Announce(pb::Announce { epoch: epoch.0 }),
+        Outbound::Twin(incarnation) => return Out::Twin(pb::Twin { incarnation }),
         Outbound::Check { question, connection } => {
             return Out::Check(pb::CheckConnection { question, connection });
         }

@@ -13,6 +13,7 @@
 //! | `encode` | records as messages |
 //! | `page` | page sizes, tokens, filters |
 //! | `request` | request ids |
+//! | `once` | request ids of what is done to the coordinator and not to the store |
 //! | `forward` | a standby hands a call to the leader |
 //! | `status` | the one map from errors to `tonic::Status` |
 
@@ -24,6 +25,7 @@ mod forward;
 mod job;
 mod link;
 mod node;
+mod once;
 mod page;
 mod probe;
 mod request;

@@ -149,8 +149,7 @@ impl Candidate {
             match tokio::time::timeout(left, store.fence(epoch)).await {
                 Ok(Ok(FenceOutcome::Fenced)) => return true,
                 Ok(Ok(FenceOutcome::Behind { stored }) | Err(FenceError::Superseded { stored })) => {
-                    // Normal for the memory coordinator, which begins anew with its process; etcd must have forgotten.
-                    tracing::info!(%epoch, %stored, "the store is ahead of the coordinator; raising the term");
+                    self.tell_regress(epoch, stored);
                     match self.raise(claim, stored.max(epoch).next()).await {
                         Ok(true) => {}
                         Ok(false) => return false,
@@ -172,13 +171,27 @@ impl Candidate {
         }
     }
 
+    /// Normal for the memory coordinator, which begins anew with its process; etcd must have forgotten.
+    fn tell_regress(&self, epoch: Epoch, stored: Epoch) {
+        if self.coord.name() == "memory" {
+            tracing::info!(%epoch, %stored, "the store is ahead of the coordinator; raising the term");
+        } else {
+            tracing::warn!(
+                %epoch, %stored,
+                "the store is ahead of etcd, which was restored from an older backup, emptied, or is another cluster's; raising \
+                 the term. Nothing is lost; if this store is not this cluster's, stop this master and check `master.store` and \
+                 `master.cluster`"
+            );
+        }
+    }
+
     /// Raises the term of a key that is held. True when it is raised, by this or by an earlier try.
     async fn raise(&self, claim: &mut Claim, epoch: Epoch) -> Result<bool, Error> {
         let when = vec![
             Compare::CreatedAt(self.keys.leader(), claim.created),
             Compare::ModifiedAt(self.keys.term(), claim.term_revision),
         ];
-        let reason = format!("the store was at {}", epoch.0.saturating_sub(1));
+        let reason = format!("the store was at term {}, ahead of the coordinator", epoch.0.saturating_sub(1));
         let revision = match self.coord.txn(when, self.proclaim(epoch, claim.lease, reason)).await {
             Ok(outcome) if outcome.succeeded => outcome.revision,
             // Not held any more, or done by the try before this one.

@@ -18,7 +18,7 @@ use futures_util::future::BoxFuture;
 use shanty_model::epoch::Epoch;
 use shanty_rt::backoff::Backoff;
 use shanty_rt::clock;
-use shanty_rt::coord::{Coord, Keys, LeaseId, Registration, Role};
+use shanty_rt::coord::{Coord, Error, Keys, LeaseId, NameTaken, NodeInfo, Registration, Role};
 use shanty_rt::task::Scope;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,6 +74,12 @@ impl Elector {
         self.board.members.subscribe()
     }
 
+    /// Becomes some when another master turns out to have this one's name.
+    #[must_use]
+    pub fn name_taken(&self) -> watch::Receiver<Option<NameTaken>> {
+        self.board.taken.subscribe()
+    }
+
     /// Takes part until `stop`; then the reign is dropped, the leader key handed over and the registration
     /// removed. A reign that has something to flush does so and calls [`Term::resign`] before `stop`.
     pub async fn run(mut self, reign: &mut dyn Reign, stop: CancellationToken) {
@@ -81,9 +87,13 @@ impl Elector {
         let (coord, keys) = (self.candidate.coord.clone(), self.candidate.keys.clone());
         let info = self.candidate.options.node_info();
         let key = keys.node(Role::Master, &info.node);
-        let registered =
-            Registration::keep(coord.clone(), key, info.to_value(), REGISTRATION_TTL, stop.clone());
-        beside.spawn("master registration", registered);
+        let registered = Registration::keep(coord.clone(), key, info, REGISTRATION_TTL, stop.clone());
+        let taken = self.board.taken.clone();
+        beside.spawn("master registration", async move {
+            if let Err(found) = registered.await {
+                taken.send_replace(Some(found));
+            }
+        });
         let (follow, until) = (self.board.clone().follow(coord, keys), beside.token());
         beside.spawn("election view", async move {
             until.run_until_cancelled(follow).await;
@@ -124,10 +134,7 @@ impl Elector {
         }
     }
 
-    async fn attempt(
-        &mut self,
-        vacant_since: &mut Option<Duration>,
-    ) -> Result<Attempt, shanty_rt::coord::Error> {
+    async fn attempt(&mut self, vacant_since: &mut Option<Duration>) -> Result<Attempt, Error> {
         let timers = self.candidate.timers;
         let ballot = self.candidate.ballot().await?;
         if ballot.leader.is_some() {
@@ -146,7 +153,7 @@ impl Elector {
         if due > now {
             return Ok(Attempt::Later(due - now));
         }
-        if !self.store_answers().await {
+        if self.name_is_anothers().await? || !self.store_answers().await {
             return Ok(Attempt::Later(timers.renew_every));
         }
         let Some(mut claim) = self.candidate.take(&ballot, &mut self.held).await? else {
@@ -161,6 +168,16 @@ impl Elector {
         self.held = None;
         self.rest();
         Ok(Attempt::Later(timers.renew_every))
+    }
+
+    /// Whether another process is registered under this master's name: others would look for the leader at its address.
+    async fn name_is_anothers(&self) -> Result<bool, Error> {
+        let Candidate { coord, keys, options, .. } = &self.candidate;
+        let entry = coord.get(&keys.node(Role::Master, &options.node)).await?;
+        let registered = entry.and_then(|entry| NodeInfo::from_value(&entry.value));
+        Ok(registered.is_some_and(|other| {
+            other.incarnation != options.incarnation && other.address != options.address
+        }))
     }
 
     /// Whether a term could be of use: without the store nobody can lead, and terms would only be used up.

@@ -81,6 +81,9 @@ impl Coord for Far {
     fn name(&self) -> &'static str {
         "far"
     }
+    fn version(&self) -> BoxFuture<'_, Result<Option<String>, Error>> {
+        self.memory.version()
+    }
     fn grant(&self, ttl: Duration) -> BoxFuture<'_, Result<(LeaseId, Duration), Error>> {
         async move { self.reach().map(|()| self.memory.grant(ttl))?.await }.boxed()
     }
@@ -285,6 +288,27 @@ async fn one_of_two_reigns_and_the_other_follows_when_it_dies() {
     assert!(died.elapsed() > TTL / 2, "nobody takes a key that its lease still holds");
     assert_eq!(world.store.epoch.load(Ordering::SeqCst), 2);
     assert_eq!(second.sees(|l| l.mine).await.largest_epoch, Epoch(2));
+}
+
+#[tokio::test]
+async fn a_master_whose_name_another_process_has_does_not_lead_until_it_is_free() {
+    let world = World::new(TTL);
+    let key = Keys::new("test").node(Role::Master, &"m1".parse().unwrap());
+    let other = NodeInfo {
+        incarnation: "other".to_owned(),
+        ..Options::new("test", "m1".parse().unwrap(), "far:7070").node_info()
+    };
+    world
+        .memory
+        .txn(vec![], vec![Op::Put { key: key.clone(), value: other.to_value(), lease: None }])
+        .await
+        .unwrap();
+    let mut master = world.master("m1");
+    tokio::time::sleep(TTL * 2).await;
+    assert_eq!(*master.shown.borrow(), Shown::default());
+    assert_eq!(world.leader_key().await, None);
+    world.memory.txn(vec![], vec![Op::Delete(key)]).await.unwrap();
+    assert_eq!(master.reigns().await, Epoch(1));
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@
 use shanty_model::epoch::Epoch;
 use shanty_model::id::NodeId;
 use shanty_rt::coord::record::{self, LeaderInfo, Pause, SentinelSet, TermRecord};
-use shanty_rt::coord::{Coord, Entry, Keys, NodeInfo, Role, WatchEvent};
+use shanty_rt::coord::{Coord, Entry, Keys, NameTaken, NodeInfo, Role, WatchEvent};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -70,6 +70,8 @@ pub(super) struct Board {
     pub members: watch::Sender<Members>,
     /// Counts changes of the election's keys.
     pub stirred: watch::Sender<u64>,
+    /// Another master has this one's name.
+    pub taken: watch::Sender<Option<NameTaken>>,
 }
 
 impl Board {
@@ -78,6 +80,7 @@ impl Board {
             leadership: watch::Sender::default(),
             members: watch::Sender::default(),
             stirred: watch::Sender::default(),
+            taken: watch::Sender::default(),
         }
     }
 

@@ -16,6 +16,7 @@
 //! | `on_worker` | workers attached, heard, gone, cordoned, drained |
 //! | `on_report` | what attempts say |
 //! | `on_tick` | what time brings: losses, rules, ends |
+//! | `on_word` | what sentinels say of workers and clocks |
 //! | `on_takeover` | a new leader begins from the store |
 //! | `reconcile` | who has a part in a run of shape rate, and who should |
 //! | `divide` | shards of a run of shape divisible: found, assigned, cut, done |
@@ -34,6 +35,7 @@ mod on_report;
 mod on_run;
 mod on_takeover;
 mod on_tick;
+mod on_word;
 mod on_worker;
 mod part;
 mod reconcile;
@@ -46,8 +48,9 @@ pub use command::{Assignment, Command, Ending, Order, Outcome, Refused, Update};
 pub use machine::Machine;
 pub use on_job::JobDraft;
 pub use on_takeover::Stored;
+pub use on_word::{Door, Found, SMALL_FLEET};
 pub use view::{RunView, ShardView};
-pub use worker::{Arrival, Held, Worker};
+pub use worker::{Arrival, Held, Word, Worker};
 
 use crate::store::{JobRecord, Mutation, NodeEventRecord};
 use shanty_model::epoch::Epoch;
@@ -88,6 +91,12 @@ pub struct Options {
     pub session_timeout: Duration,
     /// A worker that sends load reports each second; silent for this long, its share goes to others.
     pub load_silence: Duration,
+    /// Sentinels are asked about a worker that is silent for this long.
+    pub suspect_after: Duration,
+    /// As `load_silence` for a worker that sentinels find dead.
+    pub load_silence_confirmed: Duration,
+    /// As `session_timeout` for a worker with other work that sentinels find dead.
+    pub data_silence_confirmed: Duration,
     /// An attempt that was not accepted for this long is given to others.
     pub accept_timeout: Duration,
     /// After a takeover, attempts wait this long for their workers to attach.
@@ -115,6 +124,9 @@ impl Default for Options {
             hand_over_grace: Duration::from_secs(2),
             session_timeout: Duration::from_secs(8),
             load_silence: Duration::from_secs(3),
+            suspect_after: Duration::from_secs(1),
+            load_silence_confirmed: Duration::from_secs(1),
+            data_silence_confirmed: Duration::from_secs(2),
             accept_timeout: Duration::from_secs(3),
             takeover_grace: Duration::from_secs(15),
             worker_patience: Duration::from_secs(10),
@@ -141,6 +153,8 @@ pub struct Engine {
     ticked: Option<Duration>,
     /// Until then nobody's silence is judged: this leader was not listening itself.
     deaf_until: Duration,
+    /// Clocks apart from this leader's.
+    apart: BTreeMap<NodeId, on_word::Apart>,
     commands: Vec<Command>,
 }
 

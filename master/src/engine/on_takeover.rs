@@ -39,6 +39,7 @@ impl Engine {
             last_node_event: stored.last_node_event,
             ticked: None,
             deaf_until: Duration::ZERO,
+            apart: BTreeMap::new(),
             commands: Vec::new(),
             options,
         };

@@ -80,17 +80,24 @@ impl Engine {
         for index in machine.active() {
             let part = &machine.parts[index];
             let worker = part.node().and_then(|node| self.workers.get(node));
+            let dead = worker.is_some_and(|worker| worker.dead_since.is_some());
             let silent = now.boot >= self.deaf_until
                 && worker.is_some_and(|worker| {
                     let sends_load = machine.record.spec.shape() == Shape::Rate;
                     let reports = sends_load && part.shard.state == ShardState::Running;
-                    let limit =
-                        if reports { self.options.load_silence } else { self.options.session_timeout };
+                    let limit = match (sends_load, reports) {
+                        (true, _) if dead => self.options.load_silence_confirmed,
+                        (false, _) if dead => self.options.data_silence_confirmed,
+                        (_, true) => self.options.load_silence,
+                        (_, false) => self.options.session_timeout,
+                    };
                     now.boot.saturating_sub(worker.heard) >= limit
                 });
             let reason = if part.away_since.is_some_and(|since| now.boot.saturating_sub(since) >= part.grace)
             {
                 "its worker is gone"
+            } else if part.away_since.is_none() && silent && dead {
+                "its worker is silent, and sentinels find it dead"
             } else if part.away_since.is_none() && silent {
                 "its worker is silent"
             } else if matches!(part.shard.state, ShardState::Assigned) && now.boot >= part.accept_by {

@@ -23,6 +23,8 @@ impl Engine {
             clock_offset_ns: before.map_or(0, |worker| worker.clock_offset_ns),
             cordoned: self.cordoned.get(&node).copied().unwrap_or(false),
             draining,
+            words: std::collections::BTreeMap::new(),
+            dead_since: None,
             arrival,
         };
         if restarted {
@@ -30,6 +32,14 @@ impl Engine {
             self.node_event(now, &node, "WORKER_ATTACHED", message);
         }
         self.workers.insert(node, worker);
+    }
+
+    /// Another process tried to attach under a worker's name, and was refused.
+    pub fn on_twin(&mut self, now: Now, node: &NodeId) {
+        let message = format!(
+            "another process tries to attach as {node} and is refused: give each worker a name of its own"
+        );
+        self.node_event(now, node, "WORKER_NAME_TAKEN", message);
     }
 
     /// A worker has said what it holds: what it should do goes on, what it should not ends.
@@ -97,6 +107,7 @@ impl Engine {
             worker.arrival.telemetry = telemetry;
             worker.clock_offset_ns = clock_offset_ns;
         }
+        self.judge_clock(now, node, clock_offset_ns / 1_000_000);
     }
 
     /// A worker said something, whatever it was.
@@ -104,6 +115,11 @@ impl Engine {
         if let Some(worker) = self.workers.get_mut(node) {
             worker.heard = now.boot;
             worker.heard_unix_ms = now.unix_ms();
+            worker.words.clear();
+            if worker.dead_since.take().is_some() {
+                let message = format!("{node} is heard again: it was not dead, but slow or cut off");
+                self.node_event(now, node, "WORKER_HEARD_AGAIN", message);
+            }
         }
     }
 

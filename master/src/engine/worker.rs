@@ -24,6 +24,8 @@ pub struct Arrival {
     pub labels: BTreeMap<String, String>,
     /// Names of the databases that it can reach.
     pub connections: Vec<String>,
+    /// Where sentinels may see whether it lives; empty for nowhere.
+    pub door: String,
     /// Its figures.
     pub telemetry: Telemetry,
 }
@@ -67,13 +69,36 @@ pub struct Worker {
     pub cordoned: bool,
     /// Whether it hands its work over: since it was asked to, or said that it leaves.
     pub draining: bool,
+    /// What sentinels found of it since it was last heard.
+    pub words: BTreeMap<NodeId, Word>,
+    /// Since when enough of them agree that it is dead.
+    pub dead_since: Option<Duration>,
+}
+
+/// What a sentinel found of a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Word {
+    /// Whether it found it dead.
+    pub dead: bool,
+    /// What it saw, for people.
+    pub why: String,
+    /// When.
+    pub at: Duration,
 }
 
 impl Worker {
-    /// Whether it is attached, known, and was heard lately.
+    /// Whether its stream stands.
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        !matches!(self.presence, Presence::Away(_))
+    }
+
+    /// Whether it is attached, known, was heard lately, and not found dead since.
     #[must_use]
     pub fn is_present(&self, now: Duration, options: &Options) -> bool {
-        self.presence == Presence::Present && now.saturating_sub(self.heard) < options.session_timeout
+        self.presence == Presence::Present
+            && self.dead_since.is_none()
+            && now.saturating_sub(self.heard) < options.session_timeout
     }
 
     /// It as the placement looks at it, `busy` attempts running.

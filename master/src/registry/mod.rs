@@ -11,4 +11,4 @@
 
 mod sessions;
 
-pub use sessions::{Finding, HEARD_WITHIN, Outbound, Registry, SessionId, WorkerEvent};
+pub use sessions::{Finding, NameTaken, Outbound, Registry, SessionId, WorkerEvent};

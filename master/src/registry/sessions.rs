@@ -4,6 +4,8 @@ use crate::engine::{Arrival, Ending, Held, Order, Update};
 use shanty_model::epoch::Epoch;
 use shanty_model::id::{AttemptId, NodeId};
 use shanty_model::telemetry::Telemetry;
+use shanty_model::witness::{HEARD_WITHIN, Heard};
+use shanty_rt::clock;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,6 +26,8 @@ pub enum Outbound {
     Announce(Epoch),
     /// Do something, in this term.
     Order(Epoch, Order),
+    /// Another process, of this incarnation, tries to attach under the worker's name.
+    Twin(String),
     /// Try a connection.
     Check {
         /// Number of the question, for the answer.
@@ -70,24 +74,32 @@ pub enum WorkerEvent {
     Report(NodeId, AttemptId, u64, Vec<u8>),
     /// An attempt has ended.
     Ended(NodeId, Ending),
+    /// Another process tried to attach under its name, and was refused.
+    Twin(NodeId),
 }
 
-/// How long ago workers heard the leader, as counted by [`Registry::witnesses`].
-pub const HEARD_WITHIN: [Duration; 5] = [
-    Duration::from_millis(250),
-    Duration::from_millis(500),
-    Duration::from_millis(750),
-    Duration::from_millis(1500),
-    Duration::from_secs(4),
-];
+/// Another process is attached under this name, and lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NameTaken;
 
 #[derive(Debug)]
 struct Session {
     id: SessionId,
     arrival: Arrival,
     outbox: mpsc::Sender<Outbound>,
+    /// When it said something last, CLOCK_BOOTTIME.
+    spoke: Duration,
+    /// The newest process that was refused its name.
+    twin: String,
     /// The leader that the worker heard, and when, CLOCK_BOOTTIME.
     heard: Option<(NodeId, Duration)>,
+}
+
+impl Session {
+    /// Whether an arrival is another process than this session's.
+    fn is_other(&self, arrival: &Arrival) -> bool {
+        self.arrival.incarnation != arrival.incarnation
+    }
 }
 
 #[derive(Debug, Default)]
@@ -116,20 +128,50 @@ impl Registry {
     }
 
     /// A worker attaches: its session and what goes out to it. A session that it had before is closed.
-    pub async fn attach(&self, arrival: Arrival) -> (SessionId, mpsc::Receiver<Outbound>) {
+    ///
+    /// # Errors
+    /// [`NameTaken`] when another process has this name and said something within `alive_within`. It is told so, once for
+    /// each process that tries.
+    pub async fn attach(
+        &self,
+        arrival: Arrival,
+        alive_within: Duration,
+    ) -> Result<(SessionId, mpsc::Receiver<Outbound>), NameTaken> {
+        let now = clock::boottime();
         let (outbox, outgoing) = mpsc::channel(OUTBOX);
-        let (id, sink) = {
+        let node = arrival.node.clone();
+        let (event, id, sink) = {
             let mut state = self.lock();
             state.next += 1;
             let id = SessionId(state.next);
-            state.questions.retain(|_, (asked, _)| *asked != arrival.node);
-            state
-                .sessions
-                .insert(arrival.node.clone(), Session { id, arrival: arrival.clone(), outbox, heard: None });
-            (id, state.sink.clone())
+            let sink = state.sink.clone();
+            match state.sessions.get_mut(&node) {
+                Some(other) if other.is_other(&arrival) && now.saturating_sub(other.spoke) < alive_within => {
+                    if other.twin == arrival.incarnation {
+                        return Err(NameTaken);
+                    }
+                    other.twin.clone_from(&arrival.incarnation);
+                    // One that does not read learns it another time, or when it is cut off.
+                    let _full = other.outbox.try_send(Outbound::Twin(arrival.incarnation.clone()));
+                    (WorkerEvent::Twin(node), None, sink)
+                }
+                Some(_) | None => {
+                    state.questions.retain(|_, (asked, _)| *asked != node);
+                    let session = Session {
+                        id,
+                        arrival: arrival.clone(),
+                        outbox,
+                        spoke: now,
+                        twin: String::new(),
+                        heard: None,
+                    };
+                    state.sessions.insert(node, session);
+                    (WorkerEvent::Attached(arrival), Some(id), sink)
+                }
+            }
         };
-        send(sink, WorkerEvent::Attached(arrival)).await;
-        (id, outgoing)
+        send(sink, event).await;
+        id.map(|id| (id, outgoing)).ok_or(NameTaken)
     }
 
     /// A worker's stream has ended. Nothing happens if it has attached anew meanwhile.
@@ -150,6 +192,12 @@ impl Registry {
         }
     }
 
+    /// Whether this is the worker's session still.
+    #[must_use]
+    pub fn is_current(&self, node: &NodeId, id: SessionId) -> bool {
+        self.lock().sessions.get(node).is_some_and(|session| session.id == id)
+    }
+
     /// Hands an event of a session to the leading core. Waits while the core is busy; drops the event when
     /// nobody leads here, since the worker keeps what was not acknowledged.
     pub async fn forward(&self, node: &NodeId, id: SessionId, event: WorkerEvent) {
@@ -157,6 +205,7 @@ impl Registry {
             let mut state = self.lock();
             match state.sessions.get_mut(node) {
                 Some(session) if session.id == id => {
+                    session.spoke = clock::boottime();
                     if let WorkerEvent::Heartbeat(_, telemetry, _) = &event {
                         session.arrival.telemetry = *telemetry;
                     }
@@ -177,7 +226,7 @@ impl Registry {
 
     /// Workers attached, and of these how many heard `leader` within each of [`HEARD_WITHIN`] before `now`.
     #[must_use]
-    pub fn witnesses(&self, leader: &NodeId, now: Duration) -> (u32, [u32; HEARD_WITHIN.len()]) {
+    pub fn witnesses(&self, leader: &NodeId, now: Duration) -> (u32, Heard) {
         let state = self.lock();
         let heard = |within: Duration| {
             let recent = |session: &&Session| {
@@ -322,9 +371,12 @@ mod tests {
             slots: 1,
             labels: BTreeMap::new(),
             connections: vec![],
+            door: String::new(),
             telemetry: Telemetry::default(),
         }
     }
+
+    const ALIVE: Duration = Duration::from_secs(60);
 
     #[tokio::test]
     async fn the_newest_session_wins_and_the_end_of_an_older_one_changes_nothing() {
@@ -332,8 +384,8 @@ mod tests {
         let (sink, mut events) = mpsc::channel(16);
         registry.lead(Epoch(1), sink).await;
         let node: NodeId = "w1".parse().unwrap();
-        let (old, mut old_outbox) = registry.attach(arrival("a")).await;
-        let (new, mut new_outbox) = registry.attach(arrival("b")).await;
+        let (old, mut old_outbox) = registry.attach(arrival("a"), ALIVE).await.unwrap();
+        let (new, mut new_outbox) = registry.attach(arrival("b"), Duration::ZERO).await.unwrap();
         assert_eq!(old_outbox.recv().await, None, "the older stream is closed");
         registry.detach(&node, old).await;
         registry.forward(&node, old, WorkerEvent::Leaving(node.clone(), "late".into())).await;
@@ -346,9 +398,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_name_is_not_taken_from_a_process_that_lives_and_both_are_told() {
+        let registry = Registry::new();
+        let (sink, mut events) = mpsc::channel(16);
+        registry.lead(Epoch(1), sink).await;
+        let node: NodeId = "w1".parse().unwrap();
+        let (id, mut outbox) = registry.attach(arrival("a"), ALIVE).await.unwrap();
+        for _ in 0..2 {
+            assert_eq!(registry.attach(arrival("b"), ALIVE).await.unwrap_err(), NameTaken);
+        }
+        registry.forward(&node, id, WorkerEvent::Leaving(node.clone(), "it works on".into())).await;
+        assert_eq!(outbox.recv().await, Some(Outbound::Twin("b".into())));
+        assert!(outbox.try_recv().is_err(), "said once, and the stream goes on");
+        assert!(matches!(events.recv().await, Some(WorkerEvent::Attached(a)) if a.incarnation == "a"));
+        assert_eq!(events.recv().await, Some(WorkerEvent::Twin(node.clone())));
+        assert!(matches!(events.recv().await, Some(WorkerEvent::Leaving(..))));
+        // The same process attaches anew whenever it likes, another one when this one is silent.
+        assert!(registry.attach(arrival("a"), ALIVE).await.is_ok());
+        assert!(registry.attach(arrival("b"), Duration::ZERO).await.is_ok());
+    }
+
+    #[tokio::test]
     async fn a_new_leader_hears_of_workers_attached_before_and_tells_them() {
         let registry = Registry::new();
-        let (_, mut outbox) = registry.attach(arrival("a")).await;
+        let (_, mut outbox) = registry.attach(arrival("a"), ALIVE).await.unwrap();
         let (sink, mut events) = mpsc::channel(16);
         registry.lead(Epoch(7), sink).await;
         assert!(matches!(events.recv().await, Some(WorkerEvent::Attached(_))));
@@ -358,7 +431,7 @@ mod tests {
     #[tokio::test]
     async fn witnesses_speak_of_one_leader_and_of_how_long_ago() {
         let registry = Registry::new();
-        let (id, _outbox) = registry.attach(arrival("a")).await;
+        let (id, _outbox) = registry.attach(arrival("a"), ALIVE).await.unwrap();
         let (w1, m1, m2): (NodeId, NodeId, NodeId) =
             ("w1".parse().unwrap(), "m1".parse().unwrap(), "m2".parse().unwrap());
         let s = Duration::from_secs;
@@ -372,7 +445,7 @@ mod tests {
     #[tokio::test]
     async fn only_the_worker_that_was_asked_answers_and_nothing_stays() {
         let registry = Registry::new();
-        let (id, mut outbox) = registry.attach(arrival("a")).await;
+        let (id, mut outbox) = registry.attach(arrival("a"), ALIVE).await.unwrap();
         let (node, other): (NodeId, NodeId) = ("w1".parse().unwrap(), "w2".parse().unwrap());
         let found = Finding { server: "SQLite 3".into(), ..Finding::default() };
         let worker = async {
@@ -401,7 +474,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_worker_that_does_not_answer_is_waited_for_no_longer_than_said() {
         let registry = Registry::new();
-        let (_id, _outbox) = registry.attach(arrival("a")).await;
+        let (_id, _outbox) = registry.attach(arrival("a"), ALIVE).await.unwrap();
         let node: NodeId = "w1".parse().unwrap();
         let error = registry.check(&node, "shop", Duration::from_secs(10)).await.unwrap_err();
         assert!(error.contains("10 s") && error.contains("shanty node get w1"), "{error}");
@@ -411,7 +484,7 @@ mod tests {
     #[tokio::test]
     async fn a_worker_that_does_not_read_is_cut_off() {
         let registry = Registry::new();
-        let (_, mut outbox) = registry.attach(arrival("a")).await;
+        let (_, mut outbox) = registry.attach(arrival("a"), ALIVE).await.unwrap();
         let node: NodeId = "w1".parse().unwrap();
         for _ in 0..=OUTBOX {
             registry.send(&node, Outbound::Announce(Epoch(1)));

@@ -1,12 +1,13 @@
 //! What the API asks of the leading core, and the handle to ask with.
 
 use super::feed::{Feeds, RunFeed};
-use crate::engine::{Engine, JobDraft, Now, Refused};
+use crate::engine::{Engine, Found, JobDraft, Now, Refused};
 use crate::store::{self, JobRecord, NodeEventRecord};
 use shanty_model::epoch::Epoch;
 use shanty_model::id::{JobId, NodeId, RunId};
 use shanty_model::kind::{Change, Spec};
 use shanty_rt::pulse::Pulse;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -76,12 +77,26 @@ pub enum Error {
     Frozen,
 }
 
+/// What a sentinel says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SentinelWord {
+    /// Who says it.
+    pub sentinel: NodeId,
+    /// The sentinels that vote.
+    pub voters: Vec<NodeId>,
+    /// Workers that it looked at.
+    pub found: Vec<Found>,
+    /// Clocks of other nodes minus this leader's, milliseconds.
+    pub clocks: BTreeMap<NodeId, i64>,
+}
+
 /// A read of the engine, on its owner's thread.
 pub(super) type Look = Box<dyn FnOnce(&Engine, Now) + Send>;
 
 pub(super) enum Call {
     Ask(Option<RequestKey>, Box<Ask>, oneshot::Sender<Result<Answer, Error>>),
     Look(Look),
+    Heed(SentinelWord),
     Resign(Option<NodeId>),
 }
 
@@ -100,6 +115,7 @@ impl std::fmt::Debug for Call {
         match self {
             Call::Ask(key, ask, _) => f.debug_tuple("Ask").field(key).field(ask).finish(),
             Call::Look(_) => f.write_str("Look"),
+            Call::Heed(word) => f.debug_tuple("Heed").field(word).finish(),
             Call::Resign(target) => f.debug_tuple("Resign").field(target).finish(),
         }
     }
@@ -140,6 +156,14 @@ impl CoreHandle {
         });
         self.calls.send(Call::Look(look)).await.map_err(|_| Error::NoLeader)?;
         answer.await.map_err(|_| Error::NoLeader)
+    }
+
+    /// Takes a sentinel's word in.
+    ///
+    /// # Errors
+    /// [`Error::NoLeader`] when the term has ended.
+    pub async fn heed(&self, word: SentinelWord) -> Result<(), Error> {
+        self.calls.send(Call::Heed(word)).await.map_err(|_| Error::NoLeader)
     }
 
     /// Gives leadership up, to `target` if named, else to the best master that is up. What was asked before

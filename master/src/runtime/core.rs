@@ -1,6 +1,6 @@
 //! The owner loop of a term.
 
-use super::call::{Answer, Ask, Call, Error, RequestKey};
+use super::call::{Answer, Ask, Call, Error, RequestKey, SentinelWord};
 use super::feed::Feeds;
 use crate::election::{Mandate, Term};
 use crate::engine::{Command, Engine, Now, Order, RunView};
@@ -91,6 +91,10 @@ impl Core<'_> {
         for _ in 0..TURN {
             match next {
                 Some(Call::Look(look)) => look(&self.engine, now()),
+                Some(Call::Heed(SentinelWord { sentinel, voters, found, clocks })) => {
+                    self.engine.on_found(now(), &sentinel, &voters, found);
+                    self.engine.on_clocks(now(), clocks);
+                }
                 Some(Call::Resign(target)) => {
                     self.carry_out(std::mem::take(waiting)).await?;
                     self.term.resign(target);
@@ -198,6 +202,7 @@ impl Core<'_> {
                 engine.on_heartbeat(at, &node, telemetry, offset_ns)
             }
             WorkerEvent::Gone(node, incarnation) => engine.on_gone(at, &node, &incarnation),
+            WorkerEvent::Twin(node) => engine.on_twin(at, &node),
             WorkerEvent::Leaving(node, reason) => engine.on_leaving(at, &node, &reason),
             WorkerEvent::Update(node, attempt, update) => engine.on_update(at, &node, &attempt, update),
             WorkerEvent::Report(node, attempt, sequence, partial) => {
@@ -229,7 +234,10 @@ impl Core<'_> {
         for mutation in &batch {
             match mutation {
                 Mutation::AppendEvent(event) => self.feeds.tell(event),
-                Mutation::AppendNodeEvent(event) => self.feeds.tell_node(event),
+                Mutation::AppendNodeEvent(event) => {
+                    tracing::info!(node = %event.node, reason = event.reason, "{}", event.message);
+                    self.feeds.tell_node(event);
+                }
                 _ => {}
             }
         }

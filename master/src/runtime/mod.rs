@@ -21,6 +21,6 @@ mod core;
 mod feed;
 mod reign;
 
-pub use call::{Answer, Ask, CoreHandle, Error, Leading, RequestKey};
+pub use call::{Answer, Ask, CoreHandle, Error, Leading, RequestKey, SentinelWord};
 pub use feed::{Feeds, RunFeed};
 pub use reign::{LeaderOptions, LeaderRoom};

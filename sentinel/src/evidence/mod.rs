@@ -1,4 +1,5 @@
-//! Evidence: what was seen of each master, and whether that is reason to end a term. Pure.
+//! Evidence: what was seen of each master, and whether that is reason to end a term; what was seen at workers' doors, and
+//! whether they are dead. Pure.
 //!
 //! ```text
 //!  signs of a master ──► Record ──► Finding (hard, silent, grey) ─┐
@@ -17,9 +18,11 @@
 //! Dadgar et al., 2017).
 //! Tests: below each file; together in `brain_test.rs`.
 
+mod door;
 mod doubt;
 mod record;
 
+pub(crate) use door::{Door, Doors, Glance};
 pub(crate) use doubt::Doubt;
 pub(crate) use record::{Class, Finding, Health, Record, Sign, Witnesses, complaint};
 

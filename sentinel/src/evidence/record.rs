@@ -3,6 +3,7 @@
 use super::Limits;
 use shanty_model::epoch::Epoch;
 use shanty_model::id::NodeId;
+use shanty_model::witness::{HEARD_WITHIN, Heard};
 use std::fmt;
 use std::time::Duration;
 
@@ -12,14 +13,6 @@ const COMPLAINTS: f64 = 0.6;
 const ENOUGH_WORKERS: u32 = 3;
 /// The leader may have died this long after its last answer to the sentinel, a worker's word on its way included.
 const ON_ITS_WAY: Duration = Duration::from_millis(400);
-/// Bounds of [`Witnesses::heard_within`].
-const BOUNDS: [Duration; 5] = [
-    Duration::from_millis(250),
-    Duration::from_millis(500),
-    Duration::from_millis(750),
-    Duration::from_millis(1500),
-    Duration::from_secs(4),
-];
 
 /// What happened at a master's door.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,15 +59,15 @@ pub(crate) struct Witnesses {
     pub leader: Option<NodeId>,
     /// Workers attached.
     pub attached: u32,
-    /// Of these, how many heard it within each of [`BOUNDS`].
-    pub heard_within: [u32; 5],
+    /// Of these, how many heard it within each of [`HEARD_WITHIN`].
+    pub heard_within: Heard,
 }
 
 impl Witnesses {
     /// Whether enough of them heard the leader after a silence of `silence` began: then it is the sentinel that is
     /// deaf. A tenth of them, or one: a small fleet's are each heard by their leader more than twice a second.
     pub(crate) fn prove_life(&self, silence: Duration) -> bool {
-        let bounds = BOUNDS.iter().zip(&self.heard_within);
+        let bounds = HEARD_WITHIN.iter().zip(&self.heard_within);
         let since = bounds.rev().find(|(bound, _)| **bound + ON_ITS_WAY <= silence);
         since.is_some_and(|(_, heard)| *heard > 0 && f64::from(*heard) * 10.0 >= f64::from(self.attached))
     }
@@ -124,6 +117,8 @@ pub(crate) struct Finding {
 pub(crate) struct Record {
     /// Its newest word about itself.
     pub health: Option<Health>,
+    /// Its clock minus this sentinel's when it answered, milliseconds.
+    pub ahead_ms: i64,
     answered: Duration,
     refused: Option<(Duration, Duration)>,
     /// Since when nobody new was let in, though it may still speak to those inside.
@@ -133,13 +128,14 @@ pub(crate) struct Record {
 impl Record {
     /// A master seen for the first time at `now`: it has the time of a silence to say something.
     pub(crate) fn new(now: Duration) -> Record {
-        Record { health: None, answered: now, refused: None, shut: None }
+        Record { health: None, ahead_ms: 0, answered: now, refused: None, shut: None }
     }
 
-    /// Takes a sign in.
-    pub(crate) fn take(&mut self, now: Duration, sign: Sign) {
+    /// Takes a sign in; `unix_ms` is the wall clock of now.
+    pub(crate) fn take(&mut self, now: Duration, unix_ms: i64, sign: Sign) {
         match sign {
             Sign::Answered(health) => {
+                self.ahead_ms = health.unix_ms.saturating_sub(unix_ms);
                 self.health = Some(health);
                 self.answered = now;
             }
@@ -244,22 +240,22 @@ mod tests {
     #[test]
     fn two_refusals_apart_are_a_death_and_one_is_an_accident() {
         let mut record = Record::new(Duration::ZERO);
-        record.take(MS * 10, Sign::Answered(well()));
-        record.take(MS * 50, Sign::Refused);
-        record.take(MS * 149, Sign::Refused);
+        record.take(MS * 10, 0, Sign::Answered(well()));
+        record.take(MS * 50, 0, Sign::Refused);
+        record.take(MS * 149, 0, Sign::Refused);
         assert_eq!(class(&record, 149, 1), None);
-        record.take(MS * 150, Sign::Refused);
+        record.take(MS * 150, 0, Sign::Refused);
         assert_eq!(class(&record, 150, 4), Some(Class::Hard), "however ill the sentinel is");
         record.opened();
-        record.take(MS * 160, Sign::Answered(well()));
+        record.take(MS * 160, 0, Sign::Answered(well()));
         assert_eq!(class(&record, 170, 1), None);
     }
 
     #[test]
     fn silence_counts_from_the_last_answer_and_a_sick_sentinel_waits_longer() {
         let mut record = Record::new(Duration::ZERO);
-        record.take(MS * 500, Sign::Answered(well()));
-        record.take(MS * 600, Sign::Unreachable("timed out".into()));
+        record.take(MS * 500, 0, Sign::Answered(well()));
+        record.take(MS * 600, 0, Sign::Unreachable("timed out".into()));
         assert_eq!(class(&record, 1_499, 1), None);
         assert_eq!(class(&record, 1_500, 1), Some(Class::Silent));
         assert_eq!(class(&record, 1_500, 2), None);
@@ -272,13 +268,13 @@ mod tests {
             let mut record = Record::new(Duration::ZERO);
             let s = |n: u32| MS * 1000 * n;
             let health = Health { dispatch: s(dispatch), store: s(store), disk: s(disk), ..well() };
-            record.take(MS * 100, Sign::Answered(health));
+            record.take(MS * 100, 0, Sign::Answered(health));
             assert_eq!(class(&record, 200, 1), Some(Class::Grey));
         }
         let mut record = Record::new(Duration::ZERO);
-        record.take(MS * 100, Sign::Unreachable("too many open files".into()));
+        record.take(MS * 100, 0, Sign::Unreachable("too many open files".into()));
         for at in 1..40 {
-            record.take(MS * 100 * at, Sign::Answered(well()));
+            record.take(MS * 100 * at, 0, Sign::Answered(well()));
         }
         assert_eq!(class(&record, 3_099, 1), None);
         assert_eq!(class(&record, 3_100, 1), Some(Class::Grey), "its door is shut");

@@ -9,10 +9,15 @@
 //! In: a master's address. Out: [`Seen`]s. Never: judges what it sees.
 //! Tests: with masters in the tests crate.
 
+mod confer;
+
+pub(crate) use confer::{Errand, confer};
+
 use crate::evidence::{Health, Sign, Witnesses};
 use futures_util::StreamExt as _;
 use shanty_model::epoch::Epoch;
 use shanty_model::id::NodeId;
+use shanty_model::witness::Heard;
 use shanty_proto::internal::master_probe_client::MasterProbeClient;
 use shanty_proto::internal::{MasterHealth, WatchHealthRequest};
 use std::error::Error as _;
@@ -160,7 +165,7 @@ fn answered(health: MasterHealth) -> Seen {
         given.and_then(|given| Duration::try_from(given).ok()).unwrap_or_default()
     };
     let witnesses = witnesses.unwrap_or_default();
-    let mut heard_within = [0; 5];
+    let mut heard_within = Heard::default();
     for (place, heard) in heard_within.iter_mut().zip(&witnesses.heard_within) {
         *place = *heard;
     }

@@ -253,6 +253,19 @@ pub(super) fn restart(node: &mut Node, folder: &Path) {
     *node = start_node(node.program, &node.name.clone(), &node.address.clone(), folder, args);
 }
 
+pub(super) fn start_twin(of: &Node, folder: &Path) -> Node {
+    let name = format!("{}-twin", of.name);
+    let mut args = of.args.clone();
+    for at in 1..args.len() {
+        match args[at - 1].as_str() {
+            "--listen" => args[at] = format!("127.0.0.1:{}", free_port()),
+            "--data" => args[at] = folder.join(&name).display().to_string(),
+            _ => {}
+        }
+    }
+    start_node(of.program, &name, "", folder, args)
+}
+
 fn start_node(program: &'static str, name: &str, address: &str, folder: &Path, args: Vec<String>) -> Node {
     std::fs::create_dir_all(folder.join(name)).expect("the node's folder");
     let process = Process::start(name, folder, &binary::program(program), &args).expect("the process starts");

@@ -145,6 +145,15 @@ impl Cluster {
         self.sentinels.len() - 1
     }
 
+    /// Starts another process with a node's name, with a folder and an address of its own.
+    ///
+    /// # Panics
+    /// When the process cannot be started.
+    #[must_use]
+    pub fn start_twin(&self, of: &Node) -> Node {
+        builder::start_twin(of, self.folder.path())
+    }
+
     /// Starts a master again that was killed, with its old folder and address.
     ///
     /// # Panics

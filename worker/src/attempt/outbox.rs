@@ -1,7 +1,7 @@
 //! Numbered results until they are acknowledged.
 //!
 //! In: pieces of results in order, acknowledgements. Out: the pieces that are due on the present stream.
-//! Pure. Never: loses or renumbers a piece that is not acknowledged.
+//! Pure. Never: loses or renumbers a piece that is not acknowledged, or changes one that a master may have seen.
 //! Tests: below, with a property over any order of events.
 
 use std::collections::VecDeque;
@@ -15,12 +15,30 @@ pub(super) struct Outbox {
     acked: u64,
     /// Pieces up to this one were sent on the present stream.
     sent: u64,
+    /// Pieces up to this one were sent on any stream.
+    told: u64,
 }
 
 impl Outbox {
     /// Adds a piece.
     pub(super) fn push(&mut self, partial: Vec<u8>) {
         self.kept.push_back(partial);
+    }
+
+    /// Pieces without acknowledgement.
+    pub(super) fn len(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Replaces the newest piece by what `join` makes of it, unless a master may have seen it. Answers whether it did.
+    pub(super) fn join(&mut self, join: impl FnOnce(&[u8]) -> Option<Vec<u8>>) -> bool {
+        if self.newest() <= self.told {
+            return false;
+        }
+        let Some(newest) = self.kept.back_mut() else { return false };
+        let Some(joined) = join(newest) else { return false };
+        *newest = joined;
+        true
     }
 
     /// Number of the newest piece; 0 without any.
@@ -38,6 +56,7 @@ impl Outbox {
     /// Pieces up to `sequence` were sent on the present stream.
     pub(super) fn sent(&mut self, sequence: u64) {
         self.sent = self.sent.max(sequence.min(self.newest()));
+        self.told = self.told.max(self.sent);
     }
 
     /// There is a new stream: everything that is kept is due again.
@@ -93,6 +112,24 @@ mod tests {
         outbox.discard();
         outbox.ack(2);
         assert_eq!((outbox.newest(), outbox.next_due()), (1, None));
+    }
+
+    #[test]
+    fn a_piece_that_a_master_may_have_seen_is_never_changed() {
+        let mut outbox = Outbox::default();
+        let join = |outbox: &mut Outbox, more: u8| outbox.join(|old| Some([old, &[more]].concat()));
+        assert!(!join(&mut outbox, 1), "there is none");
+        outbox.push(vec![1]);
+        outbox.push(vec![2]);
+        outbox.sent(1);
+        assert!(join(&mut outbox, 3));
+        assert_eq!(outbox.next_due(), Some((2, [2, 3].as_slice())));
+        outbox.sent(2);
+        outbox.rewind();
+        assert!(!join(&mut outbox, 4), "sent before, on a stream that is gone");
+        outbox.push(vec![4]);
+        assert!(join(&mut outbox, 5) && !outbox.join(|_| None));
+        assert_eq!((outbox.len(), outbox.newest()), (3, 3));
     }
 
     #[derive(Debug, Clone)]

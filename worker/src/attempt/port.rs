@@ -7,12 +7,17 @@
 use super::outbox::Outbox;
 use futures_util::future::BoxFuture;
 use shanty_model::id::AttemptId;
-use shanty_rt::driver::{AttemptPort, StopReason};
+use shanty_rt::driver::{AttemptPort, Join, StopReason};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, Semaphore, watch};
 
-/// Reports kept without acknowledgement: ten minutes of one a second, far more than any orphan limit.
+/// Reports kept without acknowledgement: ten minutes of one a second, far more than load goes on without a master.
 pub(super) const KEPT: usize = 600;
+/// From this many on, new reports are joined to the newest one, if their kind allows that: work with positions of its own
+/// goes on for longer than its reports could be kept one by one.
+const JOINED_FROM: usize = 60;
+/// Reports are not joined beyond this, bytes: a message has a largest size.
+const LARGEST: usize = 1 << 20;
 
 /// What an attempt is to do, as its driver reads it.
 #[derive(Debug, Clone, Default)]
@@ -35,6 +40,7 @@ pub(crate) struct Port {
     directive: watch::Sender<String>,
     stop: watch::Sender<Option<StopReason>>,
     room: Semaphore,
+    join: Join,
     book: Mutex<Book>,
     /// Wakes the executor when there is something to send.
     wake: Arc<Notify>,
@@ -49,13 +55,14 @@ struct Book {
 
 impl Port {
     /// The port of an attempt that is about to begin; `wake` is told when there is something to send.
-    pub(crate) fn new(id: AttemptId, work: Work, directive: String, wake: Arc<Notify>) -> Port {
+    pub(crate) fn new(id: AttemptId, work: Work, directive: String, join: Join, wake: Arc<Notify>) -> Port {
         Port {
             id,
             work,
             directive: watch::Sender::new(directive),
             stop: watch::Sender::new(None),
             room: Semaphore::new(KEPT),
+            join,
             book: Mutex::default(),
             wake,
         }
@@ -88,6 +95,16 @@ impl Port {
     fn discard(&self) {
         self.room.close();
         self.book().outbox.discard();
+    }
+
+    /// Joins a result to the newest one that is kept, if many are. Answers whether it did.
+    fn join(&self, partial: &[u8]) -> bool {
+        let mut book = self.book();
+        book.outbox.len() >= JOINED_FROM
+            && book.outbox.join(|newest| {
+                let fits = newest.len() + partial.len() <= LARGEST;
+                if fits { (self.join)(newest, partial) } else { None }
+            })
     }
 
     /// The first result that is due on the present stream, handed to `send`; it counts as sent if that
@@ -162,6 +179,9 @@ impl AttemptPort for Port {
 
     fn emit(&self, partial: Vec<u8>) -> BoxFuture<'_, ()> {
         Box::pin(async move {
+            if self.join(&partial) {
+                return;
+            }
             match self.room.acquire().await {
                 Ok(place) => {
                     place.forget();
@@ -189,9 +209,77 @@ impl AttemptPort for Port {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
+    use shanty_model::kind::db_sync::{Found, Partial, Step};
+    use std::time::Duration;
+
+    /// How the worker's driver of this kind joins results.
+    fn join_of(kind: &str) -> Join {
+        let drivers = crate::drivers::of(&Config::default());
+        drivers.iter().find(|driver| driver.kind() == kind).unwrap().join()
+    }
+
+    fn port_with(join: Join) -> Port {
+        Port::new("a.1/0#1".parse().unwrap(), Work::default(), "1".to_owned(), join, Arc::default())
+    }
 
     fn port() -> Port {
-        Port::new("a.1/0#1".parse().unwrap(), Work::default(), "1".to_owned(), Arc::default())
+        port_with(|_, _| None)
+    }
+
+    /// A report of a range: so many rows are in the target, and a shard was found.
+    fn report(second: u32) -> Vec<u8> {
+        let step = Step::Copy { table: 0, part: 0 };
+        let found = Found { step: Step::Copy { table: 0, part: second }, rows: 1 };
+        let partial = Partial { rows: u64::from(second), found: vec![found], ..Partial::new(step) };
+        rmp_serde::to_vec_named(&partial).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sync_without_any_master_goes_on_for_half_an_hour_and_then_tells_all_of_it() {
+        const HALF_AN_HOUR: u32 = 1800;
+        let port = port_with(join_of("db_sync"));
+        let work = async {
+            for second in 1..=HALF_AN_HOUR {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                port.emit(report(second)).await;
+            }
+        };
+        let limit = Duration::from_secs(u64::from(HALF_AN_HOUR) + 1);
+        tokio::time::timeout(limit, work).await.expect("it stalls");
+        assert_eq!(port.newest(), u64::try_from(JOINED_FROM).unwrap());
+
+        let mut found = Vec::new();
+        let mut rows = 0;
+        while let Some(true) = port.send_next(|_, piece| {
+            let partial: Partial = rmp_serde::from_slice(piece).unwrap();
+            found.extend(partial.found.iter().map(|found| found.step));
+            rows = partial.rows;
+            true
+        }) {}
+        let all = (1..=HALF_AN_HOUR).map(|part| Step::Copy { table: 0, part });
+        assert_eq!((rows, found), (u64::from(HALF_AN_HOUR), all.collect::<Vec<_>>()));
+    }
+
+    #[tokio::test]
+    async fn load_is_reported_second_by_second_whatever_waits() {
+        let port = port_with(join_of("http_load"));
+        let second = rmp_serde::to_vec_named(&shanty_model::kind::http_load::Partial::default()).unwrap();
+        for _ in 0..=JOINED_FROM {
+            port.emit(second.clone()).await;
+        }
+        assert_eq!(port.newest(), u64::try_from(JOINED_FROM).unwrap() + 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_report_that_would_grow_too_large_is_kept_by_itself() {
+        let port = port_with(|older, newer| Some([older, newer].concat()));
+        for _ in 0..JOINED_FROM {
+            port.emit(vec![0; LARGEST]).await;
+        }
+        port.emit(vec![1]).await;
+        port.emit(vec![2]).await;
+        assert_eq!(port.newest(), u64::try_from(JOINED_FROM).unwrap() + 1);
     }
 
     #[tokio::test]

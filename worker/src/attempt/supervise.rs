@@ -90,7 +90,13 @@ mod tests {
         run: fn() -> BoxFuture<'static, Result<Outcome, DriverError>>,
         stop: Option<StopReason>,
     ) -> End {
-        let port = Port::new("a.1/0#1".parse().unwrap(), Work::default(), String::new(), Arc::default());
+        let port = Port::new(
+            "a.1/0#1".parse().unwrap(),
+            Work::default(),
+            String::new(),
+            |_, _| None,
+            Arc::default(),
+        );
         let abort = CancellationToken::new();
         if let Some(reason) = stop {
             port.ask_to_stop(reason);

@@ -8,6 +8,7 @@ use super::leader::Leader;
 use super::leaving::{Phase, STOP_GRACE};
 use super::pump::{Pumped, pump};
 use super::roll::Roll;
+use crate::door::Knock;
 use crate::ledger::Ledger;
 use crate::link::{End, Event, Outbound, Said, SessionId};
 use shanty_model::epoch::Epoch;
@@ -58,6 +59,11 @@ pub(crate) struct Signals {
     pub(crate) roused: watch::Sender<u64>,
 }
 
+/// Another process has this worker's name, in a master's words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NameTaken(pub String);
+
 /// The owner of what this worker does.
 pub(crate) struct Executor {
     pub(super) options: Options,
@@ -72,6 +78,10 @@ pub(crate) struct Executor {
     pub(super) drained: bool,
     /// Claims of older terms that were logged.
     pub(super) fenced: BTreeSet<(SessionId, Epoch)>,
+    /// Since when a master refuses it for its name.
+    pub(super) refused_since: Option<Duration>,
+    /// Why it leaves by itself.
+    pub(super) name_taken: Option<NameTaken>,
     /// Addresses out of reach since the last attachment.
     pub(super) unreached: BTreeSet<String>,
     pub(super) scope: Scope,
@@ -104,6 +114,8 @@ impl Executor {
             phase: Phase::Serving,
             drained: false,
             fenced: BTreeSet::new(),
+            refused_since: None,
+            name_taken: None,
             unreached: BTreeSet::new(),
             scope: Scope::new(),
             wake: Arc::default(),
@@ -116,12 +128,16 @@ impl Executor {
 
     /// Works until `stop`, then leaves. `ready` is called once: when a master has answered, or when this
     /// worker waits for one.
+    ///
+    /// # Errors
+    /// When it has left because another process has its name.
     pub(crate) async fn run(
         mut self,
         mut events: mpsc::Receiver<Event>,
+        mut knocks: mpsc::Receiver<Knock>,
         stop: CancellationToken,
         ready: impl FnOnce(),
-    ) {
+    ) -> Result<(), NameTaken> {
         let mut ready = Some(ready);
         let began = clock::boottime();
         let mut ticked = began;
@@ -133,6 +149,10 @@ impl Executor {
             tokio::select! {
                 Some(event) = events.recv() => self.on_event(event).await,
                 Some((attempt, end)) = self.ends.recv() => self.on_end(&attempt, end),
+                // A caller that went away needs no answer.
+                Some(knock) = knocks.recv() => {
+                    let _gone = knock.send(());
+                }
                 () = wake.notified() => {}
                 () = until_room(room) => {}
                 _ = tick.tick() => {
@@ -152,6 +172,7 @@ impl Executor {
             }
             self.step(now);
         }
+        self.name_taken.map_or(Ok(()), Err)
     }
 
     /// Says what is due. Answers the stream to wait for when there was no room.
@@ -243,7 +264,7 @@ impl Executor {
         }
     }
 
-    fn leave(&mut self) {
+    pub(super) fn leave(&mut self) {
         let (now, patience) = (clock::boottime(), self.options.drain_timeout);
         tracing::info!(
             attempts = self.roll.under_way(),

@@ -30,4 +30,4 @@ mod orders;
 mod pump;
 mod roll;
 
-pub(crate) use core::{Executor, Options, Signals};
+pub(crate) use core::{Executor, NameTaken, Options, Signals};

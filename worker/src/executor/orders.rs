@@ -7,7 +7,7 @@
 //! Tests: with masters in `worker/tests/`.
 
 use super::admission::{Admission, Situation, admit};
-use super::core::Executor;
+use super::core::{Executor, NameTaken};
 use super::leader::Claim;
 use super::roll::{Held, Told};
 use crate::attempt::{Port, Work, supervise};
@@ -19,8 +19,12 @@ use shanty_model::kind::Shape;
 use shanty_rt::driver::StopReason;
 use shanty_rt::{clock, task};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
+
+/// After this time of being refused for its name a worker gives up: longer than a dead one counts as alive.
+const GIVES_UP_AFTER: Duration = Duration::from_secs(10);
 
 impl Executor {
     /// Does what an event asks for.
@@ -35,12 +39,30 @@ impl Executor {
             Event::Unreached { address } => {
                 self.unreached.insert(address);
             }
+            Event::NameTaken { why } => self.on_name_taken(why),
+        }
+    }
+
+    /// A master refused this worker. The other process may be dying: it is waited for a while.
+    fn on_name_taken(&mut self, why: String) {
+        let now = clock::boottime();
+        match self.refused_since {
+            None => {
+                tracing::warn!(why, "refused by a master; trying for a while");
+                self.refused_since = Some(now);
+            }
+            Some(since) if now.saturating_sub(since) >= GIVES_UP_AFTER && self.name_taken.is_none() => {
+                self.name_taken = Some(NameTaken(why));
+                self.leave();
+            }
+            Some(_) => {}
         }
     }
 
     async fn on_attached(&mut self, attached: Attached) {
         let Attached { session, master, claim, outbound } = attached;
         self.unreached.clear();
+        self.refused_since = None;
         self.sessions.insert(session, (master, outbound));
         let is_new_leader = match claim {
             Some(epoch) => self.claim(session, epoch).await == Some(Claim::Leads),
@@ -94,6 +116,13 @@ impl Executor {
                 if self.leader.is(session) {
                     self.on_ack(&attempt, sequence, ended);
                 }
+            }
+            Heard::Twin { incarnation } => {
+                tracing::warn!(
+                    incarnation,
+                    "another worker tries to attach under this one's name and is refused: give each a name of its own \
+                     with --node"
+                );
             }
             Heard::Drain { epoch, drain } => {
                 if self.obeys(session, epoch).await {
@@ -208,7 +237,7 @@ impl Executor {
         } = assign;
         let Some(driver) = self.drivers.get(kind.as_str()).cloned() else { return };
         let work = Work { spec, shard, start_monotonic_ns, start_unix_ns };
-        let port = Arc::new(Port::new(attempt.clone(), work, directive, self.wake.clone()));
+        let port = Arc::new(Port::new(attempt.clone(), work, directive, driver.join(), self.wake.clone()));
         let abort = CancellationToken::new();
         // The limit of this worker's owner is for load, which nobody may be left to watch. Work with positions of
         // its own is safe to go on with for as long as its master says.

@@ -26,6 +26,11 @@ pub(crate) enum Event {
         /// The address.
         address: String,
     },
+    /// A master refused this worker: another process has its name.
+    NameTaken {
+        /// The master's words.
+        why: String,
+    },
 }
 
 /// A new session.
@@ -71,6 +76,11 @@ pub(crate) enum Heard {
         sequence: u64,
         /// The attempt may be forgotten.
         ended: bool,
+    },
+    /// Another process tries to attach under this worker's name; it was refused.
+    Twin {
+        /// Identity of its start.
+        incarnation: String,
     },
     /// Take no new work, or take it again.
     Drain {

@@ -61,6 +61,8 @@ pub(crate) struct Face {
     pub(crate) max_rate: f64,
     /// Names of the databases that it can reach.
     pub(crate) connections: Vec<String>,
+    /// Where sentinels may see whether it lives.
+    pub(crate) door: String,
 }
 
 /// What sessions read of the rest of the worker.
@@ -101,6 +103,9 @@ pub(super) enum Ended {
     /// No Welcome came.
     #[error("no welcome: {0}")]
     NoWelcome(String),
+    /// Another process has this worker's name.
+    #[error("{0}")]
+    NameTaken(String),
     /// Another address leads to the same master.
     #[error("{0} has a stream already, by another address")]
     Duplicate(NodeId),
@@ -201,7 +206,10 @@ async fn greet(shared: &Shared, address: &str) -> Result<(Session, Welcomed), En
     let (inbound, first) = tokio::time::timeout(WELCOME, welcome)
         .await
         .map_err(|_| Ended::NoWelcome(format!("nothing within {WELCOME:?}")))?
-        .map_err(|status| Ended::NoWelcome(format!("{}: {}", status.code(), status.message())))?;
+        .map_err(|status| match status.code() {
+            tonic::Code::AlreadyExists => Ended::NameTaken(status.message().to_owned()),
+            code => Ended::NoWelcome(format!("{code}: {}", status.message())),
+        })?;
     let answered_ns = clock::monotonic_ns();
     let first = first.ok_or_else(|| Ended::NoWelcome("the master ended the stream".to_owned()))?;
     let mut offset = Offset::default();

@@ -18,6 +18,9 @@ const RECONNECTS_PER_S: f64 = 500.0;
 /// Waits between failures.
 const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(8));
 
+/// Between two tries while another process has this worker's name: it may be dying.
+const NAME_TAKEN: Duration = Duration::from_secs(2);
+
 /// A session that ends sooner than this is a failure like one that never began.
 const SHORT: Duration = Duration::from_secs(1);
 
@@ -44,6 +47,10 @@ pub(super) async fn stand(shared: Shared, address: String, mut wanted: watch::Re
                     () = shared.closing.cancelled() => return,
                 }
                 Duration::ZERO
+            }
+            (Ended::NameTaken(why), _) => {
+                let _leaving = shared.events.send(Event::NameTaken { why: why.clone() }).await;
+                NAME_TAKEN
             }
             (ended, Some(fleet_size)) => {
                 tracing::info!(address, reason = %ended, "lost the stream to a master");

@@ -115,6 +115,7 @@ pub(super) fn to_worker(message: pb::ToWorker, offset: &Offset) -> Result<Inboun
         to_worker::Message::Check(pb::CheckConnection { question, connection }) => {
             return Ok(Inbound::Check { question, connection });
         }
+        to_worker::Message::Twin(pb::Twin { incarnation }) => Heard::Twin { incarnation },
         to_worker::Message::Drain(pb::Drain { epoch, drain }) => Heard::Drain { epoch: Epoch(epoch), drain },
     };
     Ok(Inbound::Order(order))
@@ -184,6 +185,7 @@ pub(super) fn hello(face: &Face, max_epoch: Epoch, telemetry: &Telemetry) -> pb:
         max_rate: face.max_rate,
         telemetry: Some(shanty_rt::wire::telemetry::encode(telemetry)),
         connections: face.connections.clone(),
+        door: face.door.clone(),
     }))
 }
 

@@ -52,6 +52,12 @@ pub trait Kind: Send + Sync + 'static {
     type Directive: Wire;
     /// Results so far. Merging them in any order gives the same.
     type Partial: Wire;
+
+    /// Two results in a row as one, for work that goes on while nobody takes results; none where each counts for itself.
+    #[must_use]
+    fn joined(_older: Self::Partial, _newer: Self::Partial) -> Option<Self::Partial> {
+        None
+    }
 }
 
 /// Caps that a cluster sets on what its users ask for.

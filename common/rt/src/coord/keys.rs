@@ -10,6 +10,7 @@
 //! | `votes/{sentinel}` | 5 s, the sentinel's | its word that the leader does not work |
 //! | `sentinels/set` | none | which sentinels vote |
 //! | `election/pause` | its length | that sentinels may not end terms |
+//! | `requests/{id}` | a day | what was done under a caller's request id |
 //! | `masters/{node}` `workers/{node}` `sentinels/live/{node}` | the node's own | [`NodeInfo`](super::NodeInfo) |
 //! Tests: below.
 
@@ -77,6 +78,12 @@ impl Keys {
         format!("{}election/pause", self.root)
     }
 
+    /// What was done under a caller's request id.
+    #[must_use]
+    pub fn request(&self, id: &str) -> String {
+        format!("{}requests/{id}", self.root)
+    }
+
     /// Which sentinels vote.
     #[must_use]
     pub fn sentinel_set(&self) -> String {
@@ -132,6 +139,7 @@ mod tests {
         assert_eq!(keys.vote(&node), "/shanty/prod/v1/votes/m1");
         assert_eq!(keys.sentinel_set(), "/shanty/prod/v1/sentinels/set");
         assert_eq!(keys.pause(), "/shanty/prod/v1/election/pause");
+        assert_eq!(keys.request("4f/1"), "/shanty/prod/v1/requests/4f/1");
         assert_eq!(keys.node(Role::Master, &node), "/shanty/prod/v1/masters/m1");
         assert_eq!(keys.node(Role::Worker, &node), "/shanty/prod/v1/workers/m1");
         assert_eq!(keys.node(Role::Sentinel, &node), "/shanty/prod/v1/sentinels/live/m1");

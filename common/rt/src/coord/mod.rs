@@ -8,6 +8,7 @@
 
 pub mod conformance;
 mod etcd;
+mod greet;
 mod keys;
 mod memory;
 mod node_info;
@@ -15,10 +16,11 @@ pub mod record;
 mod register;
 
 pub use etcd::{Etcd, EtcdOptions};
+pub use greet::{TooOld, greet};
 pub use keys::Keys;
 pub use memory::Memory;
 pub use node_info::{NodeInfo, Role};
-pub use register::Registration;
+pub use register::{NameTaken, Registration};
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
@@ -114,6 +116,9 @@ pub enum Error {
 pub trait Coord: Send + Sync + std::fmt::Debug + 'static {
     /// `etcd` or `memory`.
     fn name(&self) -> &'static str;
+
+    /// The version of its server; none where it has none.
+    fn version(&self) -> BoxFuture<'_, Result<Option<String>, Error>>;
 
     /// Makes a lease. Answers the time granted, which may be longer than the one asked for.
     fn grant(&self, ttl: Duration) -> BoxFuture<'_, Result<(LeaseId, Duration), Error>>;

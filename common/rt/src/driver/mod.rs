@@ -54,6 +54,9 @@ pub trait Driver: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Outcome, DriverError>> + Send;
 }
 
+/// Makes one piece of results of two in a row; none where each counts for itself, or one cannot be read.
+pub type Join = fn(&[u8], &[u8]) -> Option<Vec<u8>>;
+
 /// A driver of whichever kind: text in, bytes out.
 pub trait ErasedDriver: Send + Sync + 'static {
     /// Name of the kind.
@@ -63,6 +66,10 @@ pub trait ErasedDriver: Send + Sync + 'static {
     /// Names of the databases that it can reach; see [`Driver::connections`].
     fn connections(&self) -> Vec<String> {
         Vec::new()
+    }
+    /// How its results are joined; see [`Kind::joined`].
+    fn join(&self) -> Join {
+        |_, _| None
     }
     /// Does one attempt; see [`Driver::run`]. A spec, shard or directive that cannot be read is a permanent error.
     fn run(&self, port: Arc<dyn AttemptPort>) -> BoxFuture<'static, Result<Outcome, DriverError>>;
@@ -92,6 +99,10 @@ impl<D: Driver> ErasedDriver for Erased<D> {
         self.0.connections()
     }
 
+    fn join(&self) -> Join {
+        join::<D::Kind>
+    }
+
     fn run(&self, port: Arc<dyn AttemptPort>) -> BoxFuture<'static, Result<Outcome, DriverError>> {
         let driver = self.0.clone();
         Box::pin(async move {
@@ -99,4 +110,9 @@ impl<D: Driver> ErasedDriver for Erased<D> {
             driver.run(cx).await
         })
     }
+}
+
+fn join<K: Kind>(older: &[u8], newer: &[u8]) -> Option<Vec<u8>> {
+    let read = |piece| rmp_serde::from_slice::<K::Partial>(piece).ok();
+    rmp_serde::to_vec_named(&K::joined(read(older)?, read(newer)?)?).ok()
 }

@@ -5,6 +5,7 @@ mod divide_faults;
 mod fuzz;
 mod rate;
 mod sync;
+mod words;
 
 use super::*;
 use crate::engine::command::{Ending, Outcome, Update};
@@ -64,6 +65,7 @@ impl World {
             slots,
             labels: BTreeMap::new(),
             connections: connections.iter().map(|name| (*name).to_owned()).collect(),
+            door: format!("{name}:7073"),
             telemetry,
         };
         self.engine.on_attached(self.now, arrival);

@@ -44,6 +44,10 @@ impl Kind for DbSync {
     type Shard = Step;
     type Directive = Directive;
     type Partial = Partial;
+
+    fn joined(older: Partial, newer: Partial) -> Option<Partial> {
+        Some(newer.after(older))
+    }
 }
 
 /// What an attempt is told; the newest holds.

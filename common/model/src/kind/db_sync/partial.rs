@@ -53,6 +53,15 @@ impl Partial {
         }
     }
 
+    /// This report with all that only `older`, the one before it, tells: what was found and noted.
+    #[must_use]
+    pub fn after(self, older: Partial) -> Partial {
+        let (mut found, mut notes) = (older.found, older.notes);
+        found.extend(self.found);
+        notes.extend(self.notes);
+        Partial { found, notes, ..self }
+    }
+
     /// A number that grows whenever the shard comes further.
     #[must_use]
     pub fn advance(&self) -> u64 {

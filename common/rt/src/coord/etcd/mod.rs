@@ -191,6 +191,14 @@ impl Coord for Etcd {
         "etcd"
     }
 
+    fn version(&self) -> BoxFuture<'_, Result<Option<String>, Error>> {
+        async move {
+            let answer = self.inner.call(|mut client| async move { client.status().await }).await?;
+            Ok(Some(answer.version().to_owned()))
+        }
+        .boxed()
+    }
+
     fn grant(&self, ttl: Duration) -> BoxFuture<'_, Result<(LeaseId, Duration), Error>> {
         async move {
             // etcd counts whole seconds. A grant done twice leaves a lease without keys, which expires.

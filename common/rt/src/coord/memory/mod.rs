@@ -78,6 +78,10 @@ impl Coord for Memory {
         "memory"
     }
 
+    fn version(&self) -> BoxFuture<'_, Result<Option<String>, Error>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     fn grant(&self, ttl: Duration) -> BoxFuture<'_, Result<(LeaseId, Duration), Error>> {
         async move { Ok((self.inner.with(|state, now| (state.grant(now, ttl), Vec::new())), ttl)) }.boxed()
     }

@@ -1,0 +1,164 @@
+//! What cannot be is refused or reported in one line with what helps: two nodes with one name, an etcd that does not answer
+//! or is old, a store ahead of its coordinator.
+//!
+//! In: real processes, real etcd and PostgreSQL. Out: their logs, their ends. Never: a guess of theirs.
+
+use shanty_proto::internal::from_worker::Message;
+use shanty_proto::internal::worker_link_client::WorkerLinkClient;
+use shanty_proto::internal::{FromWorker, Hello, WorkerHeartbeat};
+use shanty_proto::v1;
+use shanty_rt::clock;
+use shanty_rt::task::Scope;
+use shanty_tests::cluster::{Cluster, Node, Process, Store, binary, free_port};
+use shanty_tests::databases::Postgres;
+use shanty_tests::etcd::EtcdCluster;
+use shanty_tests::patience::{eventually, until};
+use std::time::Duration;
+
+/// Lines of a log that contain all of `parts`.
+fn lines(log: &str, parts: &[&str]) -> usize {
+    log.lines().filter(|line| parts.iter().all(|part| line.contains(part))).count()
+}
+
+/// Waits until a process has ended by itself; answers its last line to people.
+async fn gives_up(node: &mut Node, within: Duration) -> String {
+    let process = &mut node.process;
+    let status = until("it gives up", within, async || process.ended().ok_or("it runs")).await;
+    assert!(!status.success(), "{status}");
+    let log = node.process.log();
+    let last = log.lines().rfind(|line| line.starts_with("shanty-")).unwrap_or_default();
+    last.to_owned()
+}
+
+#[tokio::test]
+async fn of_two_nodes_with_one_name_the_newer_gives_up_and_both_say_so() {
+    let Some(etcd) = EtcdCluster::start(1) else { return };
+    let builder = Cluster::builder().masters(1).workers(1).sentinels(3).etcd(etcd.endpoints());
+    let cluster = builder.start().await;
+    let client = cluster.client();
+    let before = client.get_cluster().await.expect("answers");
+
+    let mut twins = [&cluster.masters[0], &cluster.sentinels[0], &cluster.workers[0]]
+        .map(|node| cluster.start_twin(node));
+    let [master, sentinel, worker] = &mut twins;
+    let within = Duration::from_secs(40);
+    let (master, sentinel, worker) =
+        tokio::join!(gives_up(master, within), gives_up(sentinel, within), gives_up(worker, within));
+    for (line, role, name) in
+        [(&master, "master", "`m1`"), (&sentinel, "sentinel", "`s1`"), (&worker, "worker", "`w1`")]
+    {
+        assert!(line.contains(&format!("another {role}")) && line.contains(name), "{line}");
+        assert!(line.contains("--node") && line.contains("stop the other"), "{line}");
+    }
+
+    let older = cluster.workers[0].process.log();
+    assert_eq!(lines(&older, &["another worker tries to attach", "--node"]), 1, "{older}");
+    let events = client.cluster.clone().watch_events(v1::WatchEventsRequest { after_sequence: 1 }).await;
+    let mut events = events.expect("a stream").into_inner();
+    let told = async {
+        loop {
+            let event = events.message().await.expect("an event").expect("it goes on");
+            if event.reason == "WORKER_NAME_TAKEN" {
+                return event;
+            }
+        }
+    };
+    let event = tokio::time::timeout(Duration::from_secs(10), told).await.expect("an event");
+    assert_eq!(event.node, "nodes/w1");
+    // The older ones were not disturbed.
+    let now = client.get_cluster().await.expect("answers");
+    assert_eq!((now.epoch, now.leader, now.workers), (before.epoch, before.leader, Some(1)));
+    assert_eq!(lines(&older, &["lost the stream"]), 0, "{older}");
+}
+
+#[tokio::test]
+async fn an_etcd_that_does_not_answer_is_told_once_and_waited_for() {
+    let port = free_port();
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let args = [
+        "--node",
+        "m1",
+        "--listen",
+        "127.0.0.1:0",
+        "--data",
+        &at("m1"),
+        "--store",
+        &format!("sqlite://{}", at("shanty.db")),
+        "--etcd",
+        &format!("127.0.0.1:{port}"),
+    ];
+    let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+    let mut master =
+        Process::start("m1", folder.path(), &binary::program("shanty-master"), &args).expect("started");
+    let told = |log: &str| lines(log, &["WARN", "etcd does not answer", "etcd.endpoints", "--etcd"]);
+    eventually("it says so", Duration::from_secs(15), async || told(&master.log()) > 0).await;
+    // Several more tries: none of them is worth a line.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(told(&master.log()), 1, "{}", master.log());
+    assert!(master.ended().is_none(), "it waits");
+}
+
+#[tokio::test]
+async fn an_etcd_that_was_emptied_is_told_and_the_term_is_raised_above_the_stores() {
+    let Some(postgres) = Postgres::start() else { return };
+    let Some(etcd) = EtcdCluster::start(1) else { return };
+    let begin = async |etcd: &EtcdCluster| {
+        let builder = Cluster::builder().workers(0).etcd(etcd.endpoints());
+        builder.store(Store::Url(postgres.url())).start().await
+    };
+    let cluster = begin(&etcd).await;
+    let epoch = cluster.client().get_cluster().await.expect("answers").epoch;
+    drop((cluster, etcd));
+    let Some(empty) = EtcdCluster::start(1) else { return };
+    let cluster = begin(&empty).await;
+    eventually("the term is raised", Duration::from_secs(10), async || {
+        cluster.client().get_cluster().await.is_ok_and(|now| now.epoch > epoch)
+    })
+    .await;
+    let log = cluster.masters[0].process.log();
+    assert_eq!(
+        lines(&log, &["WARN", "the store is ahead of etcd", "Nothing is lost", "master.store"]),
+        1,
+        "{log}"
+    );
+    let terms =
+        cluster.client().cluster.clone().list_terms(v1::ListTermsRequest::default()).await.expect("terms");
+    let reason = terms.into_inner().terms.remove(0).start_reason;
+    assert!(reason.contains("ahead of the coordinator"), "{reason}");
+}
+
+/// A worker that only says that it is there, by a clock that is `late` behind.
+async fn beat(address: String, late: Duration) {
+    let (say, said) = tokio::sync::mpsc::channel(4);
+    let message = |message| FromWorker { message: Some(message) };
+    let hello = Hello { worker: "late".into(), incarnation: "1".into(), slots: 1, ..Hello::default() };
+    say.send(message(Message::Hello(hello))).await.expect("room");
+    let mut client = WorkerLinkClient::connect(format!("http://{address}")).await.expect("connected");
+    let outgoing = tokio_stream::wrappers::ReceiverStream::new(said);
+    let mut incoming = client.attach(outgoing).await.expect("attached").into_inner();
+    for sequence in 1.. {
+        let unix_ns = clock::unix_ns() - i64::try_from(late.as_nanos()).expect("short");
+        let beat = WorkerHeartbeat { sequence, unix_ns, ..WorkerHeartbeat::default() };
+        say.send(message(Message::Heartbeat(beat))).await.expect("the stream stands");
+        // Its answers, one for each beat.
+        incoming.message().await.expect("a word").expect("the stream stands");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_apart_is_told_and_shown() {
+    let cluster = Cluster::builder().workers(0).start().await;
+    let mut scope = Scope::new();
+    scope.spawn("late worker", beat(cluster.masters[0].address.clone(), Duration::from_secs(7)));
+    let client = cluster.client();
+    let warning = until("a warning", Duration::from_secs(20), async || {
+        let now = client.get_cluster().await.map_err(|status| status.to_string())?;
+        now.warnings.first().cloned().ok_or_else(|| format!("{now:?}"))
+    })
+    .await;
+    assert_eq!(warning, "the clock of late is 7.0 s behind the leader's: let NTP set both");
+    let log = cluster.masters[0].process.log();
+    assert_eq!(lines(&log, &["CLOCK_APART", "late", "NTP"]), 1, "{log}");
+}

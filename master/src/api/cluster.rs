@@ -10,6 +10,7 @@ use futures_util::stream::BoxStream;
 use shanty_model::epoch::Epoch;
 use shanty_model::id::NodeId;
 use shanty_proto::v1 as pb;
+use shanty_rt::coord::record::LeaderInfo;
 use shanty_rt::task::Scope;
 use shanty_rt::wire::time::timestamp;
 use std::time::Duration;
@@ -113,6 +114,7 @@ impl pb::cluster_service_server::ClusterService for Api {
             Some(done) => done.term,
             None => {
                 self.successors(&target, &self.me)?;
+                self.still_leads(core.epoch()).await?;
                 self.bind(key.as_ref(), core.epoch()).await?
             }
         };
@@ -171,6 +173,18 @@ impl pb::cluster_service_server::ClusterService for Api {
 }
 
 impl Api {
+    /// Whether the coordinator agrees that the core of `epoch` leads. One that was ended from outside may not know it yet,
+    /// and would hand over what it has no more.
+    async fn still_leads(&self, epoch: Epoch) -> Result<(), Status> {
+        let leader = self.kept::<LeaderInfo>(&self.keys().leader()).await?;
+        match leader {
+            Some((leader, _)) if leader.epoch == epoch => Ok(()),
+            Some(_) | None => {
+                Err(status::unavailable("NO_LEADER", "the leader changed in this moment: try again"))
+            }
+        }
+    }
+
     /// The cluster once somebody leads in a later term than `before`.
     async fn led_after(&self, before: Epoch) -> Result<Response<pb::Cluster>, Status> {
         let mut leadership = self.leadership.clone();

@@ -224,10 +224,10 @@ mod tests {
     async fn a_suspect_is_looked_at_twice_and_a_worker_that_is_well_once() {
         let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         let mut doors = Doors::default();
-        doors.looked(door(gone.clone()), Duration::ZERO, Glance::Answered);
+        doors.looked(door(gone.clone()), clock::boottime(), Glance::Answered);
         look_at(&mut doors, Vec::new(), vec![door(gone.clone())]).await;
         assert_eq!(doors.finding(&door(gone.clone())), None);
-        doors.looked(door(gone.clone()), Duration::ZERO, Glance::Answered);
+        doors.looked(door(gone.clone()), clock::boottime(), Glance::Answered);
         let suspects = look_at(&mut doors, vec![door(gone.clone())], Vec::new()).await;
         assert_eq!(suspects, [door(gone.clone())]);
         assert!(doors.finding(&door(gone)).unwrap().dead);

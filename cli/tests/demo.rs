@@ -136,7 +136,7 @@ async fn the_demo_of_a_sync_loses_no_row_with_a_worker_and_leaves_nothing() {
     for part in ["kill -9 ", " goes on with ", "240,000 orders, 60,000 visits; none missing", "\"db_sync\""] {
         assert!(ran.err.contains(part), "{part} is missing in\n{}", ran.err);
     }
-    for part in ["✓ SUCCEEDED", "EQUAL", "300,000 rows", "orders", "visits", "checksum", "w1"] {
+    for part in ["✓ SUCCEEDED", "EQUAL", "300,000 rows", "orders", "visits", "read back", "w1"] {
         assert!(ran.out.contains(part), "{part} is missing in\n{}", ran.out);
     }
     let folder = folder_in(&ran.err);

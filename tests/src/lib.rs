@@ -8,6 +8,7 @@
 //! | [`etcd`](mod@etcd) | a real etcd cluster whose members can be killed and paused |
 //! | [`house`] | the walls of the source tree as rules |
 //! | [`machine`] | a Debian 12 with a real systemd inside |
+//! | [`net`] | network namespaces on one bridge, parted from each other at will |
 //! | [`origin`] | a target of load tests that counts arrivals |
 //! | [`patience`] | waits for a condition, never for a time |
 //! | [`proxy`] | stands between a worker and a database, and cuts at a COMMIT |
@@ -23,6 +24,7 @@ pub mod dataset;
 pub mod etcd;
 pub mod house;
 pub mod machine;
+pub mod net;
 pub mod origin;
 pub mod patience;
 pub mod proxy;

@@ -5,8 +5,11 @@
 //! Never: touches a server of the machine, leaves a process or a folder behind.
 //! Tests: `tests/tests/store.rs`.
 
+mod owner;
+
 use crate::cluster::{Process, free_port};
 use crate::skip;
+use owner::Owner;
 use rustix::process::{Pid, Signal, kill_process};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -419,56 +422,6 @@ impl Server {
         if let Some(process) = &mut self.process {
             process.cont();
         }
-    }
-}
-
-/// The user as whom a server runs: itself when the tests run as root (PostgreSQL refuses root), else
-/// whoever runs the tests.
-struct Owner {
-    user: Option<(String, u32, u32)>,
-    is_root: bool,
-}
-
-impl Owner {
-    fn of(user: &str) -> Owner {
-        if !rustix::process::getuid().is_root() {
-            return Owner { user: None, is_root: false };
-        }
-        let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-        let user = passwd.lines().find_map(|line| {
-            let mut fields = line.split(':');
-            let name = fields.next().filter(|name| *name == user)?;
-            let mut numbers = fields.skip(1).map_while(|id| id.parse().ok());
-            Some((name.to_owned(), numbers.next()?, numbers.next()?))
-        });
-        Owner { is_root: user.is_none(), user }
-    }
-
-    fn folder(&self, prefix: &str) -> tempfile::TempDir {
-        let folder = tempfile::Builder::new().prefix(prefix).tempdir();
-        let folder = folder.unwrap_or_else(|error| unreachable!("no folder for a database: {error}"));
-        self.give(folder.path());
-        folder
-    }
-
-    fn give(&self, path: &Path) {
-        if let Some((_, uid, gid)) = &self.user {
-            let given = std::os::unix::fs::chown(path, Some(*uid), Some(*gid));
-            given.unwrap_or_else(|error| unreachable!("{} cannot be given away: {error}", path.display()));
-        }
-    }
-
-    /// The command as this user; setpriv replaces itself by the program.
-    fn command(&self, command: &[&str]) -> Vec<String> {
-        let mut whole: Vec<String> = Vec::new();
-        if let Some((name, _, _)) = &self.user {
-            whole.push(text(&skip::program("setpriv", "util-linux").unwrap_or_default()));
-            whole.extend(["--reuid", name, "--regid", name, "--clear-groups"].map(str::to_owned));
-            // The change of user has forgotten it.
-            whole.extend(["--pdeathsig", "KILL", "--"].map(str::to_owned));
-        }
-        whole.extend(command.iter().map(|part| (*part).to_owned()));
-        whole
     }
 }
 

@@ -6,6 +6,7 @@
 //! | [`databases`] | real PostgreSQL and MariaDB servers |
 //! | [`dataset`] | tables with known content for syncs, in every engine |
 //! | [`etcd`](mod@etcd) | a real etcd cluster whose members can be killed and paused |
+//! | [`faults`] | faults done under load, and what must hold |
 //! | [`house`] | the walls of the source tree as rules |
 //! | [`machine`] | a Debian 12 with a real systemd inside |
 //! | [`net`] | network namespaces on one bridge, parted from each other at will |
@@ -22,6 +23,7 @@ pub mod cluster;
 pub mod databases;
 pub mod dataset;
 pub mod etcd;
+pub mod faults;
 pub mod house;
 pub mod machine;
 pub mod net;

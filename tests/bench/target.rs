@@ -16,6 +16,7 @@ pub(crate) fn run(flags: &Flags) -> anyhow::Result<()> {
         stall: (ms("stall-every-ms")?, ms("stall-ms")?),
         capacity: flags.get("capacity", 4_000_000)?,
         kernel_stamps: flags.find("wire-stamps").is_some(),
+        ..Options::default()
     };
     // What the target is late by would be counted as the generator's doing. Only root may, so a refusal is fine.
     let _ = rustix::process::setpriority_process(None, -15);

@@ -1,15 +1,18 @@
-//! A real etcd cluster on loopback: one to several members that can be killed, paused and restarted.
+//! A real etcd cluster on loopback, or in places of a [`World`]: one to several members that can be killed, paused and
+//! restarted.
 //!
-//! In: how many members. Out: [`EtcdCluster`], healthy, with its client endpoints. Without etcd on PATH it
+//! In: how many members, or where. Out: [`EtcdCluster`], healthy, with its client endpoints. Without etcd on PATH it
 //! says that the test is skipped (or fails, see [`skip`](crate::skip)).
 //! Never: leaves a process or a folder behind.
 //! Tests: `tests/tests/coord.rs`.
 
 use crate::cluster::{Process, free_port};
+use crate::net::Place;
 use crate::skip;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// How long a member may take until it answers; an election takes one to two seconds.
@@ -26,6 +29,7 @@ pub struct EtcdCluster {
 #[derive(Debug)]
 struct Member {
     client: SocketAddr,
+    place: Option<Place>,
     args: Vec<String>,
     process: Option<Process>,
 }
@@ -37,41 +41,53 @@ impl EtcdCluster {
     /// When etcd is here but does not come up.
     #[must_use]
     pub fn start(members: usize) -> Option<EtcdCluster> {
+        EtcdCluster::start_in(&vec![None; members])
+    }
+
+    /// As [`start`](Self::start), with a place for each member; none for loopback.
+    ///
+    /// # Panics
+    /// When etcd is here but does not come up.
+    #[must_use]
+    pub fn start_in(places: &[Option<Place>]) -> Option<EtcdCluster> {
         let program = skip::program("etcd", "etcd-server")?;
         // A port that was free can be taken until etcd listens on it.
         for _ in 0..3 {
-            let mut cluster = EtcdCluster::plan(members, program.clone());
-            for index in 0..members {
+            let mut cluster = EtcdCluster::plan(places, program.clone());
+            for index in 0..places.len() {
                 cluster.launch(index);
             }
-            if (0..members).all(|index| cluster.comes_up(index)) {
+            if (0..places.len()).all(|index| cluster.comes_up(index)) {
                 return Some(cluster);
             }
         }
         unreachable!("etcd did not come up in three tries")
     }
 
-    fn plan(count: usize, program: PathBuf) -> EtcdCluster {
+    fn plan(places: &[Option<Place>], program: PathBuf) -> EtcdCluster {
         let folder = tempfile::Builder::new().prefix("shanty-etcd-").tempdir().unwrap_or_else(|error| {
             unreachable!("no folder for etcd below {}: {error}", std::env::temp_dir().display())
         });
-        let ports: Vec<(u16, u16)> = (0..count).map(|_| (free_port(), free_port())).collect();
-        let all: Vec<String> = ports
+        let doors: Vec<(SocketAddr, SocketAddr)> = places
             .iter()
-            .enumerate()
-            .map(|(index, (_, peer))| format!("e{index}=http://127.0.0.1:{peer}"))
+            .map(|place| {
+                let host = place.as_ref().map_or(Ipv4Addr::LOCALHOST, |place| place.address);
+                (SocketAddr::from((host, free_port())), SocketAddr::from((host, free_port())))
+            })
             .collect();
-        let members = ports
+        let all: Vec<String> =
+            doors.iter().enumerate().map(|(index, (_, peer))| format!("e{index}=http://{peer}")).collect();
+        let members = doors
             .iter()
             .enumerate()
             .map(|(index, (client, peer))| {
                 let pairs = [
                     ("--name", format!("e{index}")),
                     ("--data-dir", folder.path().join(format!("e{index}")).display().to_string()),
-                    ("--listen-client-urls", format!("http://127.0.0.1:{client}")),
-                    ("--advertise-client-urls", format!("http://127.0.0.1:{client}")),
-                    ("--listen-peer-urls", format!("http://127.0.0.1:{peer}")),
-                    ("--initial-advertise-peer-urls", format!("http://127.0.0.1:{peer}")),
+                    ("--listen-client-urls", format!("http://{client}")),
+                    ("--advertise-client-urls", format!("http://{client}")),
+                    ("--listen-peer-urls", format!("http://{peer}")),
+                    ("--initial-advertise-peer-urls", format!("http://{peer}")),
                     ("--initial-cluster", all.join(",")),
                     ("--initial-cluster-state", "new".to_owned()),
                     ("--initial-cluster-token", folder.path().display().to_string()),
@@ -79,13 +95,13 @@ impl EtcdCluster {
                     ("--log-level", "warn".to_owned()),
                 ];
                 let args = pairs.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect();
-                Member { client: SocketAddr::from(([127, 0, 0, 1], *client)), args, process: None }
+                Member { client: *client, place: places[index].clone(), args, process: None }
             })
             .collect();
         EtcdCluster { members, program, folder }
     }
 
-    /// Client addresses, `127.0.0.1:port`, of all members, dead ones included.
+    /// Client addresses, `host:port`, of all members, dead ones included.
     #[must_use]
     pub fn endpoints(&self) -> Vec<String> {
         self.members.iter().map(|member| member.client.to_string()).collect()
@@ -131,10 +147,39 @@ impl EtcdCluster {
         })
     }
 
+    /// Asks etcd's own tool; answers whether it did, and what it said.
+    ///
+    /// # Panics
+    /// When the tool cannot be started.
+    #[must_use]
+    pub fn ctl(&self, index: usize, words: &[&str]) -> (bool, String) {
+        let endpoint = format!("--endpoints={}", self.members[index].client);
+        let mut command = Command::new("etcdctl");
+        command.env("ETCDCTL_API", "3").args([&endpoint, "--command-timeout=10s"]).args(words);
+        let said = command.output().unwrap_or_else(|error| unreachable!("etcdctl does not start: {error}"));
+        (said.status.success(), String::from_utf8_lossy(&said.stdout).into_owned())
+    }
+
+    /// Hands the raft group to another member; whether it did.
+    #[must_use]
+    pub fn move_leader(&self) -> bool {
+        let Some(leader) = self.raft_leader() else { return false };
+        let heir = (leader + 1) % self.members.len();
+        let (_, status) = self.ctl(heir, &["endpoint", "status", "--write-out=json"]);
+        // "member_id" of the answering member, a number that JSON readers of doubles would round.
+        let id = status.split("\"member_id\":").nth(1).and_then(|rest| rest.split([',', '}']).next());
+        let id = id.and_then(|id| id.trim().parse::<u64>().ok());
+        id.is_some_and(|id| self.ctl(leader, &["move-leader", &format!("{id:x}")]).0)
+    }
+
     fn launch(&mut self, index: usize) {
         let member = &mut self.members[index];
         let name = format!("etcd-e{index}");
-        match Process::start(&name, self.folder.path(), &self.program, &member.args) {
+        let (program, args) = match &member.place {
+            Some(place) => place.inside(&self.program, &member.args),
+            None => (self.program.clone(), member.args.clone()),
+        };
+        match Process::start(&name, self.folder.path(), &program, &args) {
             Ok(process) => member.process = Some(process),
             Err(error) => unreachable!("etcd was found but does not start: {error}"),
         }

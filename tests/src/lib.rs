@@ -6,9 +6,11 @@
 //! | [`databases`] | real PostgreSQL and MariaDB servers |
 //! | [`dataset`] | tables with known content for syncs, in every engine |
 //! | [`etcd`](mod@etcd) | a real etcd cluster whose members can be killed and paused |
+//! | [`faults`] | faults done under load, and what must hold |
 //! | [`hold`] | holds single threads of a process still |
 //! | [`house`] | the walls of the source tree as rules |
 //! | [`machine`] | a Debian 12 with a real systemd inside |
+//! | [`net`] | network namespaces on one bridge, parted from each other at will |
 //! | [`origin`] | a target of load tests that counts arrivals |
 //! | [`patience`] | waits for a condition, never for a time |
 //! | [`proxy`] | stands between a worker and a database, and cuts at a COMMIT |
@@ -22,9 +24,11 @@ pub mod cluster;
 pub mod databases;
 pub mod dataset;
 pub mod etcd;
+pub mod faults;
 pub mod hold;
 pub mod house;
 pub mod machine;
+pub mod net;
 pub mod origin;
 pub mod patience;
 pub mod proxy;

@@ -17,8 +17,20 @@ const STEP: Duration = Duration::from_millis(20);
 pub async fn until<T, E: std::fmt::Display>(
     what: &str,
     within: Duration,
-    mut question: impl AsyncFnMut() -> Result<T, E>,
+    question: impl AsyncFnMut() -> Result<T, E>,
 ) -> T {
+    asked(what, within, question).await.unwrap_or_else(|why| panic!("{why}"))
+}
+
+/// As [`until`], for those who have more to do when it was not answered.
+///
+/// # Errors
+/// What [`until`] panics with.
+pub async fn asked<T, E: std::fmt::Display>(
+    what: &str,
+    within: Duration,
+    mut question: impl AsyncFnMut() -> Result<T, E>,
+) -> Result<T, String> {
     let began = Instant::now();
     let mut asked = 0_u32;
     let mut last = "not asked yet".to_owned();
@@ -26,12 +38,13 @@ pub async fn until<T, E: std::fmt::Display>(
         asked += 1;
         let left = within.saturating_sub(began.elapsed());
         match tokio::time::timeout(left.max(STEP), question()).await {
-            Ok(Ok(answer)) => return answer,
+            Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) => last = error.to_string(),
             Err(_) => last = format!("no answer; before: {last}"),
         }
         if began.elapsed() >= within {
-            panic!("{what}: not within {:.1?}, asked {asked} times; last: {last}", began.elapsed());
+            let took = began.elapsed();
+            return Err(format!("{what}: not within {took:.1?}, asked {asked} times; last: {last}"));
         }
         tokio::time::sleep(STEP).await;
     }

@@ -3,8 +3,10 @@
 //! In: what the test asks for. Out: [`Cluster`]. Never: waits for a time; each step has a condition.
 
 use super::{Client, Cluster, Node, Process, binary, free_port};
+use crate::net::{Place, World};
 use crate::patience::until;
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -35,6 +37,9 @@ pub struct Builder {
     master_args: Vec<String>,
     worker_args: Vec<String>,
     connections: Vec<(String, String)>,
+    world: Option<World>,
+    /// Where workers find the masters, when it is not where these listen.
+    found_at: Vec<String>,
 }
 
 impl Default for Builder {
@@ -49,6 +54,8 @@ impl Default for Builder {
             master_args: Vec::new(),
             worker_args: Vec::new(),
             connections: Vec::new(),
+            world: None,
+            found_at: Vec::new(),
         }
     }
 }
@@ -117,6 +124,20 @@ impl Builder {
         self
     }
 
+    /// Workers are told that the masters are here.
+    #[must_use]
+    pub fn masters_found_at(mut self, addresses: Vec<String>) -> Builder {
+        self.found_at = addresses;
+        self
+    }
+
+    /// Each node lives in a place of its own, named as the node.
+    #[must_use]
+    pub fn world(mut self, world: Option<&World>) -> Builder {
+        self.world = world.cloned();
+        self
+    }
+
     /// Starts everything; answers when a master leads and all workers are ready.
     ///
     /// # Panics
@@ -125,8 +146,14 @@ impl Builder {
         let alone = ALONE.clone().lock_owned().await;
         let folder = tempfile::Builder::new().prefix("shanty-test-").tempdir().expect("temporary folder");
         let port = |index| self.places.get(&index).map_or_else(free_port, |(port, _)| *port);
+        let world = self.world.as_ref();
+        let place = |name: &str| world.map(|world| world.place(name));
+        let host = |index: usize| match place(&format!("m{}", index + 1)) {
+            Some(place) => place.address,
+            None => Ipv4Addr::LOCALHOST,
+        };
         let addresses: Vec<String> =
-            (0..self.masters).map(|index| format!("127.0.0.1:{}", port(index))).collect();
+            (0..self.masters).map(|index| format!("{}:{}", host(index), port(index))).collect();
         let mut masters = Vec::new();
         for (i, address) in addresses.iter().enumerate() {
             let name = format!("m{}", i + 1);
@@ -149,10 +176,12 @@ impl Builder {
             if let Some((_, advertise)) = self.places.get(&i) {
                 add("--advertise", advertise.clone());
             }
+            args.extend(world.map(|_| "--insecure".to_owned()));
             args.extend(self.master_args.iter().cloned());
-            masters.push(start_node("shanty-master", &name, address, folder.path(), args));
+            masters.push(start_node("shanty-master", &name, address, folder.path(), args, place(&name)));
         }
-        let mut worker_args = vec!["--masters".to_owned(), addresses.join(",")];
+        let found_at = if self.found_at.is_empty() { &addresses } else { &self.found_at };
+        let mut worker_args = vec!["--masters".to_owned(), found_at.join(",")];
         worker_args.extend(self.worker_args);
         if !self.connections.is_empty() {
             let file = folder.path().join("worker.toml");
@@ -161,9 +190,16 @@ impl Builder {
         }
         let names: Vec<String> = (1..=self.sentinels).map(|n| format!("s{n}")).collect();
         let sentinels =
-            names.iter().map(|name| start_sentinel(name, folder.path(), &self.etcd, &names)).collect();
-        let mut cluster =
-            Cluster { masters, workers: Vec::new(), sentinels, worker_args, folder, _alone: alone };
+            names.iter().map(|name| start_sentinel(name, folder.path(), &self.etcd, &names, world)).collect();
+        let mut cluster = Cluster {
+            masters,
+            workers: Vec::new(),
+            sentinels,
+            worker_args,
+            world: self.world,
+            folder,
+            _alone: alone,
+        };
         for master in &mut cluster.masters {
             answers(master).await;
         }
@@ -228,7 +264,14 @@ async fn sentinels_vote(cluster: &Cluster) {
     .await;
 }
 
-pub(super) fn start_sentinel(name: &str, folder: &Path, etcd: &[String], members: &[String]) -> Node {
+pub(super) fn start_sentinel(
+    name: &str,
+    folder: &Path,
+    etcd: &[String],
+    members: &[String],
+    world: Option<&World>,
+) -> Node {
+    let place = world.map(|world| world.place(name));
     let mut args = Vec::new();
     let mut add = |flag: &str, value: String| args.extend([flag.to_owned(), value]);
     add("--node", name.to_owned());
@@ -237,20 +280,26 @@ pub(super) fn start_sentinel(name: &str, folder: &Path, etcd: &[String], members
     if !members.is_empty() {
         add("--members", members.join(","));
     }
-    start_node("shanty-sentinel", name, "", folder, args)
+    if let Some(place) = &place {
+        add("--listen", format!("{}:0", place.address));
+        args.push("--insecure".to_owned());
+    }
+    start_node("shanty-sentinel", name, "", folder, args, place)
 }
 
-pub(super) fn start_worker(name: &str, folder: &Path, more: &[String]) -> Node {
+pub(super) fn start_worker(name: &str, folder: &Path, more: &[String], world: Option<&World>) -> Node {
+    let place = world.map(|world| world.place(name));
     let mut args = vec!["--node".to_owned(), name.to_owned()];
     args.extend(["--data".to_owned(), folder.join(name).display().to_string()]);
     args.extend(more.iter().cloned());
-    start_node("shanty-worker", name, "", folder, args)
+    start_node("shanty-worker", name, "", folder, args, place)
 }
 
 pub(super) fn restart(node: &mut Node, folder: &Path) {
     let args = node.args.clone();
     node.process.kill9();
-    *node = start_node(node.program, &node.name.clone(), &node.address.clone(), folder, args);
+    let place = node.place.clone();
+    *node = start_node(node.program, &node.name.clone(), &node.address.clone(), folder, args, place);
 }
 
 pub(super) fn start_twin(of: &Node, folder: &Path) -> Node {
@@ -263,11 +312,23 @@ pub(super) fn start_twin(of: &Node, folder: &Path) -> Node {
             _ => {}
         }
     }
-    start_node(of.program, &name, "", folder, args)
+    start_node(of.program, &name, "", folder, args, None)
 }
 
-fn start_node(program: &'static str, name: &str, address: &str, folder: &Path, args: Vec<String>) -> Node {
+fn start_node(
+    program: &'static str,
+    name: &str,
+    address: &str,
+    folder: &Path,
+    args: Vec<String>,
+    place: Option<Place>,
+) -> Node {
     std::fs::create_dir_all(folder.join(name)).expect("the node's folder");
-    let process = Process::start(name, folder, &binary::program(program), &args).expect("the process starts");
-    Node { name: name.to_owned(), address: address.to_owned(), process, program, args }
+    let file = binary::program(program);
+    let (file, words) = match &place {
+        Some(place) => place.inside(&file, &args),
+        None => (file, args.clone()),
+    };
+    let process = Process::start(name, folder, &file, &words).expect("the process starts");
+    Node { name: name.to_owned(), address: address.to_owned(), process, place, program, args }
 }

@@ -21,6 +21,7 @@ pub use client::{Client, json, message};
 pub use ports::free_port;
 pub use process::Process;
 
+use crate::net::{Place, World};
 use crate::patience::{eventually, until};
 use shanty_proto::v1;
 use std::path::Path;
@@ -35,6 +36,8 @@ pub struct Node {
     pub address: String,
     /// Its process.
     pub process: Process,
+    /// Where it lives, when it is not on loopback.
+    pub place: Option<Place>,
     program: &'static str,
     args: Vec<String>,
 }
@@ -49,6 +52,7 @@ pub struct Cluster {
     /// The sentinels, s1 first.
     pub sentinels: Vec<Node>,
     worker_args: Vec<String>,
+    world: Option<World>,
     folder: tempfile::TempDir,
     _alone: tokio::sync::OwnedMutexGuard<()>,
 }
@@ -131,7 +135,7 @@ impl Cluster {
     /// When the process cannot be started.
     pub fn add_worker(&mut self) -> usize {
         let name = format!("w{}", self.workers.len() + 1);
-        let node = builder::start_worker(&name, self.folder.path(), &self.worker_args);
+        let node = builder::start_worker(&name, self.folder.path(), &self.worker_args, self.world.as_ref());
         self.workers.push(node);
         self.workers.len() - 1
     }
@@ -141,7 +145,13 @@ impl Cluster {
     /// # Panics
     /// When the process cannot be started.
     pub fn add_sentinel(&mut self, name: &str, etcd: &[String]) -> usize {
-        self.sentinels.push(builder::start_sentinel(name, self.folder.path(), etcd, &[]));
+        self.sentinels.push(builder::start_sentinel(
+            name,
+            self.folder.path(),
+            etcd,
+            &[],
+            self.world.as_ref(),
+        ));
         self.sentinels.len() - 1
     }
 
@@ -168,6 +178,25 @@ impl Cluster {
     /// When the process cannot be started.
     pub fn restart_worker(&mut self, index: usize) {
         builder::restart(&mut self.workers[index], self.folder.path());
+    }
+
+    /// Starts a sentinel again that was killed.
+    ///
+    /// # Panics
+    /// When the process cannot be started.
+    pub fn restart_sentinel(&mut self, index: usize) {
+        builder::restart(&mut self.sentinels[index], self.folder.path());
+    }
+
+    /// Starts a second process under a worker's name, with a folder of its own.
+    ///
+    /// # Panics
+    /// When the process cannot be started.
+    #[must_use]
+    pub fn double_of(&self, worker: usize) -> Node {
+        let folder = self.folder.path().join("double");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        builder::start_worker(&self.workers[worker].name, &folder, &self.worker_args, self.world.as_ref())
     }
 
     /// Waits until a run is in a state.

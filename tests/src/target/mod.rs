@@ -34,6 +34,8 @@ pub struct Options {
     pub capacity: usize,
     /// Whether the kernel is asked when each request came. It costs this thread and the sender a little.
     pub kernel_stamps: bool,
+    /// Where it listens; port 0 takes a free one.
+    pub listen: SocketAddr,
 }
 
 impl Default for Options {
@@ -44,6 +46,7 @@ impl Default for Options {
             stall: (Duration::ZERO, Duration::ZERO),
             capacity: 1 << 20,
             kernel_stamps: false,
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         }
     }
 }
@@ -79,12 +82,12 @@ pub struct Target {
 }
 
 impl Target {
-    /// Starts one on a free port of the loopback.
+    /// Starts one.
     ///
     /// # Errors
     /// The system's.
     pub fn start(options: Options) -> std::io::Result<Target> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let listener = TcpListener::bind(options.listen)?;
         // Longer than std's: a connection refused by a full queue would be tried again a second later.
         rustix::net::listen(&listener, BACKLOG)?;
         let address = listener.local_addr()?;

@@ -5,8 +5,13 @@
 //! Never: touches a server of the machine, leaves a process or a folder behind.
 //! Tests: `tests/tests/store.rs`.
 
+mod owner;
+
 use crate::cluster::{Process, free_port};
 use crate::skip;
+use owner::Owner;
+use rustix::process::{Pid, Signal, kill_process};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -60,6 +65,15 @@ impl Postgres {
     /// When it is here but does not come up.
     #[must_use]
     pub fn start_with(settings: &[&str]) -> Option<Postgres> {
+        Postgres::start_at(&[], settings)
+    }
+
+    /// As [`start_with`](Self::start_with), reachable at these addresses too.
+    ///
+    /// # Panics
+    /// When it is here but does not come up.
+    #[must_use]
+    pub fn start_at(addresses: &[Ipv4Addr], settings: &[&str]) -> Option<Postgres> {
         let programs = postgres_programs()?;
         let owner = Owner::of("postgres");
         let folder = owner.folder("shanty-postgres-");
@@ -84,6 +98,10 @@ impl Postgres {
             "--locale=C",
             "--no-sync",
         ]));
+        let mut listen = vec![Ipv4Addr::LOCALHOST];
+        listen.extend_from_slice(addresses);
+        let listen: Vec<String> = listen.iter().map(ToString::to_string).collect();
+        admit_all(&folder.path().join("data"), addresses);
         let port = free_port();
         let mut command = owner.command(&[
             &text(&programs.join("postgres")),
@@ -92,7 +110,7 @@ impl Postgres {
             "-p",
             &port.to_string(),
             "-c",
-            "listen_addresses=127.0.0.1",
+            &format!("listen_addresses={}", listen.join(",")),
             "-c",
             &format!("unix_socket_directories={}", folder.path().display()),
             // Shared memory that goes with the process, however it ends.
@@ -131,6 +149,42 @@ impl Postgres {
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.server.process.as_ref().map(Process::pid)
+    }
+
+    /// URL of a new, empty database, reached at another of its addresses.
+    ///
+    /// # Panics
+    /// When the server does not make it.
+    #[must_use]
+    pub fn url_at(&self, address: Ipv4Addr) -> String {
+        self.url().replace("@127.0.0.1:", &format!("@{address}:"))
+    }
+
+    /// Changes a setting of the running server; none takes it back.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    pub fn set(&self, setting: &str, value: Option<&str>) {
+        let change = match value {
+            Some(value) => format!("ALTER SYSTEM SET {setting} = {value}"),
+            None => format!("ALTER SYSTEM RESET {setting}"),
+        };
+        for statement in [change.as_str(), "SELECT pg_reload_conf()"] {
+            let said = self.ask(statement);
+            assert!(said.status.success(), "{statement}: {}", String::from_utf8_lossy(&said.stderr));
+        }
+    }
+
+    /// SIGSTOP to the server and to every session of it.
+    pub fn freeze(&mut self) {
+        self.server.pause();
+        self.server.signal_children(Signal::STOP);
+    }
+
+    /// SIGCONT to the server and to every session of it.
+    pub fn thaw(&mut self) {
+        self.server.signal_children(Signal::CONT);
+        self.server.resume();
     }
 
     /// SIGKILL to the server.
@@ -348,6 +402,16 @@ impl Server {
         }
     }
 
+    /// The server's own children; it does not wait for those that ended while it is stopped, so their pids are theirs.
+    fn signal_children(&self, signal: Signal) {
+        let Some(pid) = self.process.as_ref().map(Process::pid) else { return };
+        let children =
+            std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        for child in children.split_whitespace().filter_map(|child| Pid::from_raw(child.parse().ok()?)) {
+            let _gone_already = kill_process(child, signal);
+        }
+    }
+
     fn pause(&mut self) {
         if let Some(process) = &mut self.process {
             process.stop();
@@ -361,54 +425,14 @@ impl Server {
     }
 }
 
-/// The user as whom a server runs: itself when the tests run as root (PostgreSQL refuses root), else
-/// whoever runs the tests.
-struct Owner {
-    user: Option<(String, u32, u32)>,
-    is_root: bool,
-}
-
-impl Owner {
-    fn of(user: &str) -> Owner {
-        if !rustix::process::getuid().is_root() {
-            return Owner { user: None, is_root: false };
-        }
-        let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-        let user = passwd.lines().find_map(|line| {
-            let mut fields = line.split(':');
-            let name = fields.next().filter(|name| *name == user)?;
-            let mut numbers = fields.skip(1).map_while(|id| id.parse().ok());
-            Some((name.to_owned(), numbers.next()?, numbers.next()?))
-        });
-        Owner { is_root: user.is_none(), user }
+/// Lets everybody with a password in who comes from the networks of these addresses.
+fn admit_all(data: &Path, addresses: &[Ipv4Addr]) {
+    let file = data.join("pg_hba.conf");
+    let mut rules = std::fs::read_to_string(&file).unwrap_or_default();
+    for address in addresses {
+        rules.push_str(&format!("host all all {address}/24 scram-sha-256\n"));
     }
-
-    fn folder(&self, prefix: &str) -> tempfile::TempDir {
-        let folder = tempfile::Builder::new().prefix(prefix).tempdir();
-        let folder = folder.unwrap_or_else(|error| unreachable!("no folder for a database: {error}"));
-        self.give(folder.path());
-        folder
-    }
-
-    fn give(&self, path: &Path) {
-        if let Some((_, uid, gid)) = &self.user {
-            let given = std::os::unix::fs::chown(path, Some(*uid), Some(*gid));
-            given.unwrap_or_else(|error| unreachable!("{} cannot be given away: {error}", path.display()));
-        }
-    }
-
-    /// The command as this user; setpriv replaces itself by the program.
-    fn command(&self, command: &[&str]) -> Vec<String> {
-        let mut whole: Vec<String> = Vec::new();
-        if let Some((name, _, _)) = &self.user {
-            whole.push(text(&skip::program("setpriv", "util-linux").unwrap_or_default()));
-            whole.extend(["--reuid", name, "--regid", name, "--clear-groups"].map(str::to_owned));
-            // The change of user has forgotten it.
-            whole.extend(["--pdeathsig", "KILL", "--"].map(str::to_owned));
-        }
-        whole.extend(command.iter().map(|part| (*part).to_owned()));
-        whole
-    }
+    std::fs::write(&file, rules).unwrap_or_else(|error| unreachable!("{}: {error}", file.display()));
 }
 
 /// Where PostgreSQL's programs are: Debian keeps them off PATH, the newest version is taken.

@@ -1,0 +1,342 @@
+//! How faults are done, and how they are taken back.
+//!
+//! In: a stage, an [`Act`]. Out: when it was done, and [`Undo`]s. Never: leaves anything undone that an undo does not
+//! name. Tests: `tests/tests/t70_faults.rs`.
+
+use super::disk::Sick;
+use super::fault::{Act, Etcd, Store, Whom, Worker};
+use super::stage::Stage;
+use crate::cluster::{Node, Process};
+use crate::net::{Place, Rule, Way};
+use crate::patience::asked;
+use serde_json::Value;
+use shanty_proto::v1;
+use shanty_rt::clock::monotonic_ns;
+use shanty_rt::coord::{Coord as _, Keys};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// What takes a part of a fault back.
+#[derive(Debug)]
+pub(super) enum Undo {
+    Master(usize),
+    WakeMaster(usize),
+    Sentinel(usize),
+    WakeSentinel(usize),
+    Worker(usize),
+    WakeWorker(usize),
+    Etcd(usize),
+    WakeEtcd(usize),
+    Store,
+    ThawStore,
+    WritableStore,
+    QuickStore,
+    Rules(Place),
+    Disk(Sick),
+    Processor(u32, Busy),
+    Descriptors(u32),
+    Double(Node),
+}
+
+/// Threads that want all processors, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Busy(Arc<AtomicBool>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Busy {
+    fn start() -> Busy {
+        let over = Arc::new(AtomicBool::new(false));
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            let over = over.clone();
+            std::thread::spawn(move || while !over.load(Ordering::Relaxed) {});
+        }
+        Busy(over)
+    }
+}
+
+impl Stage {
+    /// Does it to the cluster that `leader` leads. Answers when, and what takes it back.
+    pub(super) async fn begin(&mut self, act: Act, leader: usize) -> Result<(u64, Vec<Undo>), String> {
+        let mut at = monotonic_ns();
+        let undo = match act {
+            Act::Kill => vec![self.kill(leader)],
+            Act::KillTwice => vec![self.kill(leader), self.kill_the_next(leader).await?],
+            Act::Stop => {
+                self.cluster.masters[leader].process.stop();
+                vec![Undo::WakeMaster(leader)]
+            }
+            Act::Term => {
+                self.cluster.masters[leader].process.term();
+                vec![Undo::Master(leader)]
+            }
+            Act::Switchover => {
+                let request = v1::TransferLeadershipRequest::default();
+                let client = self.cluster.client_of((leader + 1) % self.cluster.masters.len());
+                let told = client.cluster.clone().transfer_leadership(request).await;
+                told.map_err(|status| format!("the switchover was refused: {status}"))?;
+                Vec::new()
+            }
+            Act::Part(whom, way, fate) => {
+                let place = self.cluster.masters[leader].place.clone().ok_or("there are no places")?;
+                let peer = self.peers(whom);
+                match way {
+                    Some(way) => place.rules(&[Rule { way, peer, fate }]),
+                    None => place.rules(&Rule::both(peer, fate)),
+                }
+                vec![Undo::Rules(place)]
+            }
+            Act::Etcd(what) => {
+                let undo = self.etcd(what, leader).await?;
+                if what == Etcd::Compact {
+                    at = monotonic_ns();
+                    vec![self.kill(leader)]
+                } else {
+                    undo
+                }
+            }
+            Act::Sentinels(count) => {
+                self.cluster.sentinels[..count].iter_mut().for_each(|node| node.process.kill9());
+                at = monotonic_ns();
+                let master = self.kill(leader);
+                (0..count).map(Undo::Sentinel).chain([master]).collect()
+            }
+            Act::StopVoter => self.stop_a_voter(leader).await?,
+            Act::Disk(what) => {
+                let folder = self.cluster.folder().join(&self.cluster.masters[leader].name);
+                vec![Undo::Disk(Sick::over(&folder, what)?)]
+            }
+            Act::Store(what) => vec![self.store(what)],
+            Act::Starve => {
+                let pid = self.cluster.masters[leader].process.pid();
+                tool("chrt", &["--all-tasks", "--idle", "--pid", "0", &pid.to_string()])?;
+                vec![Undo::Processor(pid, Busy::start())]
+            }
+            Act::Descriptors => {
+                let pid = self.cluster.masters[leader].process.pid();
+                let open = std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
+                tool("prlimit", &["--pid", &pid.to_string(), &format!("--nofile={open}:")])?;
+                vec![Undo::Descriptors(pid)]
+            }
+            Act::Worker(what) => vec![self.worker(what)?],
+            Act::KillWithEtcd => {
+                let member = self.etcd.raft_leader().ok_or("etcd has no leader")?;
+                at = monotonic_ns();
+                self.etcd.kill(member);
+                vec![Undo::Etcd(member), self.kill(leader)]
+            }
+            Act::KillWithHeir => {
+                let heir = (0..self.cluster.masters.len()).find(|at| *at != leader).unwrap_or(0);
+                vec![self.kill(leader), self.kill(heir)]
+            }
+            Act::KillWithStore => {
+                self.store.kill();
+                vec![self.kill(leader), Undo::Store]
+            }
+        };
+        Ok((at, undo))
+    }
+
+    /// Takes it back.
+    pub(super) fn heal(&mut self, undo: Vec<Undo>) {
+        for undo in undo {
+            match undo {
+                Undo::Master(index) => self.cluster.restart_master(index),
+                Undo::WakeMaster(index) => self.cluster.masters[index].process.cont(),
+                Undo::Sentinel(index) => self.cluster.restart_sentinel(index),
+                Undo::WakeSentinel(index) => self.cluster.sentinels[index].process.cont(),
+                Undo::Worker(index) => self.cluster.restart_worker(index),
+                Undo::WakeWorker(index) => self.cluster.workers[index].process.cont(),
+                Undo::Etcd(index) => self.etcd.restart(index),
+                Undo::WakeEtcd(index) => self.etcd.resume(index),
+                Undo::Store => self.store.restart(),
+                Undo::ThawStore => self.store.thaw(),
+                Undo::WritableStore => self.store.set("default_transaction_read_only", None),
+                Undo::QuickStore => self.line.slow(Duration::ZERO, Duration::ZERO),
+                Undo::Rules(place) => place.rules(&[]),
+                Undo::Disk(sick) => drop(sick),
+                Undo::Processor(pid, busy) => {
+                    drop(busy);
+                    if let Err(why) =
+                        tool("chrt", &["--all-tasks", "--other", "--pid", "0", &pid.to_string()])
+                    {
+                        eprintln!("{pid} stays idle: {why}");
+                    }
+                }
+                Undo::Descriptors(pid) => {
+                    if let Err(why) = tool("prlimit", &["--pid", &pid.to_string(), "--nofile=1024:"]) {
+                        eprintln!("{pid} can open no files: {why}");
+                    }
+                }
+                Undo::Double(node) => {
+                    drop(node);
+                    // The first one may have given way to it.
+                    self.cluster.restart_worker(0);
+                }
+            }
+        }
+    }
+
+    fn kill(&mut self, master: usize) -> Undo {
+        self.cluster.masters[master].process.kill9();
+        Undo::Master(master)
+    }
+
+    /// Kills whoever takes the leader key after `old`, as soon as the key is there.
+    async fn kill_the_next(&mut self, old: usize) -> Result<Undo, String> {
+        let key = Keys::new("test").leader();
+        let gone = self.cluster.masters[old].name.clone();
+        let coord = self.coord.clone();
+        let next = asked("another has the leader key", Duration::from_secs(10), async || {
+            let entry = coord.get(&key).await.map_err(|error| error.to_string())?.ok_or("nobody leads")?;
+            let value: Value = serde_json::from_slice(&entry.value).map_err(|error| error.to_string())?;
+            let node = value["node"].as_str().unwrap_or_default().to_owned();
+            if node.is_empty() || node == gone { Err(value.to_string()) } else { Ok(node) }
+        })
+        .await?;
+        let next = self.cluster.masters.iter().position(|node| node.name == next).ok_or("it is no master")?;
+        Ok(self.kill(next))
+    }
+
+    /// Stops the leader, and the first sentinel that votes against it.
+    async fn stop_a_voter(&mut self, leader: usize) -> Result<Vec<Undo>, String> {
+        let votes = |node: &Node| node.process.log().matches("votes against the leader").count();
+        let before: Vec<usize> = self.cluster.sentinels.iter().map(votes).collect();
+        self.cluster.masters[leader].process.stop();
+        let sentinels = &self.cluster.sentinels;
+        let voter = asked("a sentinel votes", Duration::from_secs(10), async || {
+            (0..sentinels.len()).find(|at| votes(&sentinels[*at]) > before[*at]).ok_or("none does")
+        })
+        .await?;
+        self.cluster.sentinels[voter].process.stop();
+        Ok(vec![Undo::WakeMaster(leader), Undo::WakeSentinel(voter)])
+    }
+
+    async fn etcd(&mut self, what: Etcd, leader: usize) -> Result<Vec<Undo>, String> {
+        let leads = self.etcd.raft_leader().ok_or("etcd has no leader")?;
+        let follows = (leads + 1) % 3;
+        Ok(match what {
+            Etcd::KillFollower => {
+                self.etcd.kill(follows);
+                vec![Undo::Etcd(follows)]
+            }
+            Etcd::KillLeader => {
+                self.etcd.kill(leads);
+                vec![Undo::Etcd(leads)]
+            }
+            Etcd::StopLeader => {
+                self.etcd.pause(leads);
+                vec![Undo::WakeEtcd(leads)]
+            }
+            Etcd::LoseQuorum => {
+                self.etcd.kill(leads);
+                self.etcd.kill(follows);
+                vec![Undo::Etcd(leads), Undo::Etcd(follows)]
+            }
+            Etcd::StopQuorum => {
+                self.etcd.pause(leads);
+                self.etcd.pause(follows);
+                vec![Undo::WakeEtcd(leads), Undo::WakeEtcd(follows)]
+            }
+            Etcd::MoveLeader => {
+                if !self.etcd.move_leader() {
+                    return Err("etcd's leader does not move".to_owned());
+                }
+                Vec::new()
+            }
+            Etcd::Defragment => {
+                let (done, said) = self.etcd.ctl(leads, &["defrag"]);
+                if !done {
+                    return Err(format!("no defragmentation: {said}"));
+                }
+                Vec::new()
+            }
+            Etcd::Compact => self.compact(leader).await?,
+        })
+    }
+
+    /// All but the leader hear nothing of etcd for a moment, in which its history is cut off.
+    async fn compact(&mut self, leader: usize) -> Result<Vec<Undo>, String> {
+        let standbys = self.cluster.masters.iter().enumerate().filter(|(at, _)| *at != leader);
+        let nodes = standbys.map(|(_, node)| node).chain(&self.cluster.sentinels);
+        let places: Vec<Place> = nodes.filter_map(|node| node.place.clone()).collect();
+        let away = Rule::both(self.peers(Whom::Etcd), crate::net::Fate::Reset);
+        places.iter().for_each(|place| place.rules(&away));
+        let cut = || -> Result<(), String> {
+            let mut last = String::new();
+            for _ in 0..20 {
+                last = self.etcd.ctl(0, &["put", "/noise", "x", "--write-out=json"]).1;
+            }
+            let revision = last.split("\"revision\":").nth(1).and_then(|rest| rest.split([',', '}']).next());
+            let revision = revision.ok_or_else(|| format!("etcd said no revision: {last}"))?;
+            let (done, said) = self.etcd.ctl(0, &["compact", revision]);
+            if done { Ok(()) } else { Err(format!("no compaction: {said}")) }
+        };
+        let done = cut();
+        places.iter().for_each(|place| place.rules(&[]));
+        done?;
+        // They come back from a revision that is gone; a leader's death right then would test the relapse of connections.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        Ok(Vec::new())
+    }
+
+    fn store(&mut self, what: Store) -> Undo {
+        match what {
+            Store::Kill => {
+                self.store.kill();
+                Undo::Store
+            }
+            Store::Freeze => {
+                self.store.freeze();
+                Undo::ThawStore
+            }
+            Store::ReadOnly => {
+                self.store.set("default_transaction_read_only", Some("on"));
+                Undo::WritableStore
+            }
+            Store::Slow => {
+                self.line.slow(Duration::from_secs(2), Duration::ZERO);
+                Undo::QuickStore
+            }
+        }
+    }
+
+    fn worker(&mut self, what: Worker) -> Result<Undo, String> {
+        let process: &mut Process = &mut self.cluster.workers[0].process;
+        Ok(match what {
+            Worker::Kill => {
+                process.kill9();
+                Undo::Worker(0)
+            }
+            Worker::Stop => {
+                process.stop();
+                Undo::WakeWorker(0)
+            }
+            Worker::Part => {
+                let place = self.cluster.workers[0].place.clone().ok_or("there are no places")?;
+                let peer = self.masters();
+                place.rules(&[Way::Out, Way::In].map(|way| {
+                    let peer = peer.clone();
+                    Rule { way, peer, fate: crate::net::Fate::Drop }
+                }));
+                Undo::Rules(place)
+            }
+            Worker::Double => Undo::Double(self.cluster.double_of(0)),
+        })
+    }
+}
+
+/// Runs a tool of the system.
+fn tool(program: &str, args: &[&str]) -> Result<(), String> {
+    let said = Command::new(program).args(args).output().map_err(|error| format!("{program}: {error}"))?;
+    if said.status.success() {
+        return Ok(());
+    }
+    Err(format!("{program} {}: {}", args.join(" "), String::from_utf8_lossy(&said.stderr).trim()))
+}

@@ -103,9 +103,11 @@ async fn an_etcd_that_does_not_answer_is_told_once_and_waited_for() {
 async fn an_etcd_that_was_emptied_is_told_and_the_term_is_raised_above_the_stores() {
     let Some(postgres) = Postgres::start() else { return };
     let Some(etcd) = EtcdCluster::start(1) else { return };
+    // One database for both lives of the cluster.
+    let store = postgres.url();
     let begin = async |etcd: &EtcdCluster| {
         let builder = Cluster::builder().workers(0).etcd(etcd.endpoints());
-        builder.store(Store::Url(postgres.url())).start().await
+        builder.store(Store::Url(store.clone())).start().await
     };
     let cluster = begin(&etcd).await;
     let epoch = cluster.client().get_cluster().await.expect("answers").epoch;

@@ -402,7 +402,9 @@ async fn a_digest_moves_with_the_place_of_its_copy() {
     for (from, source, to, target) in places.pairs() {
         let pair = format!("{from} → {to}");
         fill_items(from, &source).await;
-        let run = Run::copied_with_trouble(&source, &target, spec("items"), true).await;
+        // Small pages, so that there is something left to be cut and to be stopped.
+        let small = Spec { page_rows: 1_000, ..spec("items") };
+        let run = Run::copied_with_trouble(&source, &target, small, true).await;
         assert!(
             run.due.iter().any(|step| matches!(step, Step::Verify { part: Some(1_000_000..), .. }))
                 || matches!(run.due.as_slice(), [Step::Verify { part: None, .. }]),

@@ -59,11 +59,8 @@ impl Hold {
                 wait_until_still(*pid);
             }
             held.send(()).expect("somebody waits for it");
-            loop {
-                match released.recv_timeout(LOOK) {
-                    Err(mpsc::RecvTimeoutError::Timeout) => pids.retain(|pid| !is_dead(*pid)),
-                    Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => break,
-                }
+            while let Err(mpsc::RecvTimeoutError::Timeout) = released.recv_timeout(LOOK) {
+                pids.retain(|pid| !is_dead(*pid));
             }
             for pid in pids {
                 // One that has died meanwhile needs nothing.

@@ -83,7 +83,7 @@ pub async fn noise(lasts: Duration) -> Option<Heard> {
             heard.answered += 1;
             heard.new_terms = heard.new_terms.max(now.epoch.saturating_sub(before));
         }
-        if heard.asked % 300 == 0 {
+        if heard.asked.is_multiple_of(300) {
             eprintln!("{heard:?}");
         }
         if began.elapsed() >= lasts {

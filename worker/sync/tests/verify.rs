@@ -15,17 +15,17 @@ mod servers;
 #[path = "support/values.rs"]
 mod values;
 
-use alone::{Alone, partials};
+use alone::Alone;
 use futures_util::future::{Either, select};
 use rows::{column, create, load, load_of, table};
 use servers::Server;
 use shanty_model::id::NodeId;
 use shanty_model::kind::db_sync::{
-    self, DbSync, DiffColumn, Directive, Mode, Note, OnExisting, OnLossy, Partial, Source, Spec, Step, Tally,
-    Target, Verification, Verify,
+    self, DiffColumn, Mode, Note, OnExisting, OnLossy, Source, Spec, Step, Tally, Target, Verification,
+    Verify,
 };
 use shanty_model::state::ShardState;
-use shanty_rt::driver::{AttemptContext, Driver as _, DriverError, Outcome, StopReason};
+use shanty_rt::driver::{DriverError, Outcome};
 use shanty_sync::db::{Connection, Endpoint, Engine, OnDuplicate, Side, open};
 use shanty_sync::schema::Kind;
 use std::pin::pin;
@@ -129,11 +129,6 @@ type Compared = (Verification, Vec<Note>);
 impl Run {
     /// Plans, copies and finishes.
     async fn copied(from: &str, to: &str, spec: Spec) -> Run {
-        Run::copied_with_trouble(from, to, spec, false).await
-    }
-
-    /// The same; with `trouble` each range that the plan made is cut in two and stopped on the way, and gone on with.
-    async fn copied_with_trouble(from: &str, to: &str, spec: Spec, trouble: bool) -> Run {
         let alone = Alone::new(from, to);
         let node: NodeId = "alone".parse().unwrap();
         let (mut tally, mut shards) = (Tally::default(), Vec::<(Step, ShardState)>::new());
@@ -146,13 +141,9 @@ impl Run {
             shards.extend(due.iter().map(|found| (found.step, ShardState::Pending)));
             let at = shards.iter().position(|(_, state)| *state == ShardState::Pending).unwrap();
             let step = shards[at].0;
-            let mut seen = Vec::new();
-            if trouble && matches!(step, Step::Copy { part: 0, .. }) {
-                seen = cut_and_stopped(&alone, &spec, step).await;
-            }
-            let (ended, more) = alone.step(&spec, step).await;
+            let (ended, seen) = alone.step(&spec, step).await;
             assert!(matches!(ended, Ok(Outcome::Done)), "{step}: {from} {to}: {ended:?}");
-            for partial in seen.into_iter().chain(more) {
+            for partial in seen {
                 let (found, _notes) = tally.absorb(u32::try_from(at).unwrap(), &node, partial);
                 for found in found {
                     if !shards.iter().any(|(step, _)| *step == found.step) {
@@ -203,32 +194,6 @@ impl Run {
         }
         Ok(all.unwrap())
     }
-}
-
-/// Copies slowly, gives a part of its range up once some rows are written, and is stopped after that.
-async fn cut_and_stopped(alone: &Alone, spec: &Spec, step: Step) -> Vec<Partial> {
-    let mut directive = Directive { rows_per_second: 2_000.0, ..Directive::default() };
-    let (cx, port) = AttemptContext::<DbSync>::for_test(spec, &step, &directive, 0).unwrap();
-    let trouble = pin!(async {
-        let until = async |there: fn(&Partial) -> bool| {
-            while !partials(&port).iter().any(there) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        until(|partial| partial.rows > 0).await;
-        directive.cuts = 1;
-        port.directive.send(serde_json::to_string(&directive).unwrap()).unwrap();
-        until(|partial| !partial.found.is_empty()).await;
-        port.stop.send(Some(StopReason::Cancelled)).unwrap();
-        std::future::pending::<()>().await;
-    });
-    let copied = pin!(alone.driver.run(cx));
-    match tokio::time::timeout(Duration::from_secs(60), select(copied, trouble)).await {
-        Ok(Either::Left((ended, _))) => assert_eq!(ended.unwrap(), Outcome::Cancelled, "{step}"),
-        Ok(Either::Right(((), _))) => unreachable!(),
-        Err(_) => panic!("{step} could not be cut: {:?}", partials(&port).last()),
-    }
-    partials(&port)
 }
 
 /// Missing, extra, different, repaired, equal.
@@ -392,34 +357,6 @@ async fn rows_that_the_target_refuses_are_in_no_digest() {
             assert_eq!((found.source_rows, found.target_rows), (3000, 2997), "{pair}");
             run.forget().await;
         }
-    }
-}
-
-/// Both halves of a range that is cut have a digest of their own, and who goes on with a range goes on with its digest.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_digest_moves_with_the_place_of_its_copy() {
-    let places = Places::all();
-    for (from, source, to, target) in places.pairs() {
-        let pair = format!("{from} → {to}");
-        fill_items(from, &source).await;
-        // Small pages, so that there is something left to be cut and to be stopped.
-        let small = Spec { page_rows: 1_000, ..spec("items") };
-        let run = Run::copied_with_trouble(&source, &target, small, true).await;
-        assert!(
-            run.due.iter().any(|step| matches!(step, Step::Verify { part: Some(1_000_000..), .. }))
-                || matches!(run.due.as_slice(), [Step::Verify { part: None, .. }]),
-            "{pair}: {:?}",
-            run.due
-        );
-        let cut = "SELECT COUNT(*) FROM shanty_sync_shard WHERE step LIKE 'copy/0/1000%' AND rows_done > 0";
-        assert_ne!(content(&target, cut).await[0][0].as_deref(), Some("0"), "{pair}");
-        let (found, notes) = run.compare(Verify::Checksum).await.unwrap();
-        assert_eq!(figures(&found), (0, 0, 0, 0, true), "{pair}: {found:?} {notes:?}");
-        assert!(found.read_back && found.target_rows == ROWS, "{pair}: {found:?}");
-        // Without a digest of one range both ends are asked about it.
-        done(&target, &["UPDATE shanty_sync_shard SET detail = '' WHERE step = 'copy/0/0'"]).await;
-        let (found, notes) = run.compare(Verify::Checksum).await.unwrap();
-        assert!(found.equal && !found.read_back, "{pair}: {found:?} {notes:?}");
     }
 }
 

@@ -9,18 +9,18 @@ use crate::net::{Fate, Way};
 /// Rows that one machine cannot do, or that are done elsewhere, and why.
 pub const ABSENT: [(u8, &str, &str); 10] = [
     (3, "standby ↔ standby", "masters do not speak with each other but for handing calls to the leader"),
-    (5, "reorder, 1 Mbit/s", "needs tc netem, which this kernel does not have; the simulation reorders"),
+    (5, "reorder, 1 Mbit/s", "needs tc netem, which this kernel does not have"),
     (
         8,
         "NOSPACE alarm, snapshot restore",
-        "term and store disagree on purpose: the elector's tests do it in memory",
+        "not tried; an etcd that lost everything is in the tests of refusals",
     ),
     (10, "clock of a sentinel", "see row 11"),
     (
         11,
         "clock steps and rates",
         "programs read the clock without libc, so libfaketime does not reach them, and one \
-      machine has one clock; the simulation steps and bends clocks",
+      machine has one clock; that a sentinel doubts itself when its clock jumps has unit tests",
     ),
     (
         12,
@@ -28,14 +28,10 @@ pub const ABSENT: [(u8, &str, &str); 10] = [
         "needs device-mapper, which this kernel does not have; a read-only disk refuses as well, and \
       a frozen file system is slower than any",
     ),
-    (
-        13,
-        "failover to a lagging replica",
-        "the store's fence is asserted anew: the elector's tests do it in memory",
-    ),
+    (13, "failover to a lagging replica", "needs a replica; not tried"),
     (15, "certificates", "there is no TLS yet"),
-    (16, "a thousand workers attach again", "the fleet benchmark does it"),
-    (20, "repeated and late commands", "the simulation and the engine's tests do it"),
+    (16, "a thousand workers attach again", "the benchmark `reattach` does it"),
+    (20, "repeated and late commands", "the engine's tests do it"),
 ];
 
 const fn part(row: u8, name: &'static str, whom: Whom, way: Option<Way>, within_ms: u64) -> Fault {

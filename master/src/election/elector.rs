@@ -118,6 +118,7 @@ impl Elector {
                 }
             };
             tokio::select! {
+                biased;
                 _ = stirred.changed() => {}
                 () = tokio::time::sleep(wait) => {}
             }

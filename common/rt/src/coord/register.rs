@@ -34,8 +34,9 @@ impl Registration {
         let registration = Registration { coord, key, value, ttl };
         let mut held = None;
         tokio::select! {
-            () = registration.hold(&mut held) => {}
+            biased;
             () = stop.cancelled() => {}
+            () = registration.hold(&mut held) => {}
         }
         if let Some(lease) = held
             && let Err(error) = registration.coord.revoke(lease).await

@@ -21,7 +21,8 @@ mod doubt;
 mod record;
 
 pub(crate) use doubt::Doubt;
-pub(crate) use record::{Class, Finding, Health, Record, Sign, Witnesses, complaint};
+pub(crate) use record::{Class, Finding, Record, complaint};
+pub use record::{Health, Sign, Witnesses};
 
 use std::time::Duration;
 

@@ -139,6 +139,8 @@ pub struct Engine {
     last_node_event: u32,
     /// When time was told last; none before the first tick.
     ticked: Option<Duration>,
+    /// Whether this leader's authority is in doubt.
+    frozen: bool,
     /// Until then nobody's silence is judged: this leader was not listening itself.
     deaf_until: Duration,
     commands: Vec<Command>,
@@ -152,6 +154,12 @@ impl Engine {
         }
         self.runs.retain(|_, machine| !machine.is_over());
         std::mem::take(&mut self.commands)
+    }
+
+    /// Tells it whether its authority is in doubt from now on. While it is, no work is given out and none shared anew;
+    /// what workers say is taken in. The first tick after it makes up for what was left.
+    pub fn freeze(&mut self, frozen: bool) {
+        self.frozen = frozen;
     }
 
     /// Adds something to be stored with the step.

@@ -38,6 +38,7 @@ impl Engine {
             cordoned: stored.nodes.into_iter().map(|node| (node.id, node.cordoned)).collect(),
             last_node_event: stored.last_node_event,
             ticked: None,
+            frozen: false,
             deaf_until: Duration::ZERO,
             commands: Vec::new(),
             options,

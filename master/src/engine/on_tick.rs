@@ -29,6 +29,7 @@ impl Engine {
         if gap > HELD_UP {
             self.deaf_until = now.boot + HELD_UP;
         }
+        self.freeze(frozen);
         if frozen {
             return;
         }

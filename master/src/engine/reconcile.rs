@@ -30,8 +30,11 @@ impl Engine {
         }
     }
 
-    /// Brings the parts of a run in line with the workers.
+    /// Brings the parts of a run in line with the workers; not while this leader's authority is in doubt.
     pub(super) fn reconcile(&mut self, now: Now, run: &RunId) {
+        if self.frozen {
+            return;
+        }
         match self.runs.get(run).map(|machine| machine.record.spec.shape()) {
             Some(Shape::Rate) => self.share_out(now, run),
             Some(Shape::Divisible) => self.divide(now, run),

@@ -181,6 +181,8 @@ impl Core<'_> {
     }
 
     fn take_events(&mut self, first: WorkerEvent, events: &mut mpsc::Receiver<WorkerEvent>) {
+        // Between two ticks the authority may have run out.
+        self.engine.freeze(!self.mandate.is_live());
         let mut next = Some(first);
         for _ in 0..TURN {
             let Some(event) = next else { break };

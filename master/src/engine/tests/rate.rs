@@ -285,6 +285,18 @@ fn a_frozen_leader_decides_nothing() {
 }
 
 #[test]
+fn a_worker_that_attaches_to_a_frozen_leader_gets_work_once_it_is_none() {
+    let mut world = World::with_workers(&["w1"]);
+    world.start(spec(100.0, 30));
+    world.begin_all();
+    world.engine.freeze(true);
+    world.attach("w2", "first", &[]);
+    assert_eq!(world.assigned().len(), 1, "a frozen leader gives nothing out");
+    world.pass(100 * MS, &["w1", "w2"]);
+    assert_eq!(world.assigned().len(), 2);
+}
+
+#[test]
 fn a_new_leader_adopts_what_workers_hold_and_repeats_the_change_they_missed() {
     let mut old = World::with_workers(&["w1", "w2"]);
     let run = old.start(spec(100.0, 60));

@@ -181,6 +181,9 @@ impl World {
         {
             return Ok(self.etcd.refusal());
         }
+        if self.etcd.lacks_lease(&then) {
+            return Err(Error::LeaseGone);
+        }
         if removes {
             self.check_removal(me, life, None);
         }
@@ -188,7 +191,7 @@ impl World {
             self.check_taking(&then);
         }
         self.note_votes(me, &mut then);
-        let (outcome, events) = self.etcd.apply(then)?;
+        let (outcome, events) = self.etcd.apply(then);
         if takes && let Party::Master(at) = me {
             self.masters[at].taken = self.etcd.get(&leader).cloned();
         }

@@ -3,7 +3,7 @@
 //! In: operations with the true time, milliseconds. Out: answers, and what watchers shall see. Never: waits, checks.
 //! Tests: with the simulation.
 
-use shanty_rt::coord::{Compare, Entry, Error, LeaseId, Op, TxnOutcome, WatchEvent};
+use shanty_rt::coord::{Compare, Entry, LeaseId, Op, TxnOutcome, WatchEvent};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A lease.
@@ -118,24 +118,21 @@ impl Etcd {
         TxnOutcome { succeeded: false, revision: self.revision }
     }
 
-    /// Does all steps, or none.
-    ///
-    /// # Errors
-    /// [`Error::LeaseGone`] when a key shall hang on a lease that is not there.
-    pub fn apply(&mut self, then: Vec<Op>) -> Result<(TxnOutcome, Vec<WatchEvent>), Error> {
-        for op in &then {
-            if let Op::Put { lease: Some(lease), .. } = op
-                && !self.leases.contains_key(lease)
-            {
-                return Err(Error::LeaseGone);
-            }
-        }
+    /// Whether a key shall hang on a lease that is not there: then nothing is done.
+    #[must_use]
+    pub fn lacks_lease(&self, then: &[Op]) -> bool {
+        let lacks = |op: &Op| matches!(op, Op::Put { lease: Some(id), .. } if !self.leases.contains_key(id));
+        then.iter().any(lacks)
+    }
+
+    /// Does all steps.
+    pub fn apply(&mut self, then: Vec<Op>) -> (TxnOutcome, Vec<WatchEvent>) {
         let revision = self.revision + 1;
         let events: Vec<WatchEvent> = then.into_iter().filter_map(|op| self.step(op, revision)).collect();
         if !events.is_empty() {
             self.revision = revision;
         }
-        Ok((TxnOutcome { succeeded: true, revision: self.revision }, events))
+        (TxnOutcome { succeeded: true, revision: self.revision }, events)
     }
 
     fn step(&mut self, op: Op, revision: i64) -> Option<WatchEvent> {

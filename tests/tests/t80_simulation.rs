@@ -1,4 +1,4 @@
-//! The simulation: many seeds, every invariant after every step.
+//! The simulation: many seeds, every invariant after every step, and every fence left out once to see that it is missed.
 //!
 //! `SHANTY_SIM_SEEDS=100000` plays more seeds, `SHANTY_SIM_SEED=n … replay` one with its whole history.
 
@@ -79,6 +79,61 @@ fn a_seed_gives_the_same_history_twice() {
         }
         assert_eq!((one.hash, one.steps), (other.hash, other.steps), "seed {seed}");
     }
+}
+
+/// Fences that are left out, and the invariants of which one must break. Two stand together where each of them does alone
+/// what the other does.
+const MISSED: [(&[Fence], &[&str]); 16] = [
+    // A term that is as it was read was taken by nobody meanwhile.
+    (&[Fence::TakeAbsent, Fence::TakeTerm], &["I1"]),
+    (&[Fence::ReleaseOwn], &["I11"]),
+    // A new leader has a new term.
+    (&[Fence::DeposeLeader, Fence::DeposeTerm], &["I11"]),
+    (&[Fence::DeposeVotes], &["I11"]),
+    (&[Fence::OneVoteEach], &["I11"]),
+    // The store tells a leader that does not look at its key.
+    (&[Fence::RenewalLooks, Fence::CanaryTells], &["I10", "I12"]),
+    (&[Fence::StoreEpoch], &["I3"]),
+    (&[Fence::StoreLock], &["I3"]),
+    (&[Fence::FenceFirst], &["I2"]),
+    (&[Fence::WorkerEpoch], &["I4"]),
+    (&[Fence::WorkerLedger], &["I4"]),
+    (&[Fence::ResultsAttempt], &["I8"]),
+    (&[Fence::ResultsNumber], &["I8", "I9"]),
+    (&[Fence::CommitFirst], &["I9"]),
+    (&[Fence::Frozen], &["I12"]),
+    (&[Fence::TakeTerm], &["I1"]),
+];
+
+/// Seeds within which a fence that is left out must be missed.
+const ENOUGH: u64 = 1_000;
+
+#[test]
+fn each_fence_is_missed_when_it_is_left_out() {
+    let mut found = Vec::new();
+    let mut unmissed = Vec::new();
+    for (without, expected) in MISSED {
+        let began = Instant::now();
+        let played = AtomicU64::new(0);
+        let broken = search(0..ENOUGH, without, 1, |_| _ = played.fetch_add(1, Ordering::SeqCst));
+        let first = broken.iter().min_by_key(|outcome| outcome.seed);
+        let invariant =
+            first.and_then(|outcome| outcome.broken.as_ref()).map_or("nothing", |broken| broken.invariant);
+        let line = format!(
+            "without {without:?}: {invariant} breaks, seed {:?}, {} seeds in {:.1} s",
+            first.map(|outcome| outcome.seed),
+            played.into_inner(),
+            began.elapsed().as_secs_f64()
+        );
+        println!("{line}");
+        if expected.contains(&invariant) { found.push(line) } else { unmissed.push(line) }
+    }
+    assert!(
+        unmissed.is_empty(),
+        "not missed as they should be:\n{}\nmissed:\n{}",
+        unmissed.join("\n"),
+        found.join("\n")
+    );
 }
 
 /// Plays the seed of `SHANTY_SIM_SEED` (0 without) and shows all of its history.

@@ -59,7 +59,12 @@ pub struct Worker {
 /// What an attempt does.
 #[derive(Debug)]
 enum Work {
-    Rate { directive: Directive, second: u32, end_ms: u64 },
+    /// Turns so far, and the end; a report each third turn.
+    Rate {
+        directive: Directive,
+        turns: u32,
+        end_ms: u64,
+    },
     Sync(Step),
 }
 
@@ -341,7 +346,7 @@ impl World {
             let lead_ns = start_unix_ns - self.masters[master].node.unix_ns()
                 + i64::try_from(directive.load.end_ns()).unwrap_or(0);
             let end_ms = self.now_ms + u64::try_from(lead_ns / 1_000_000).unwrap_or(0);
-            Work::Rate { directive, second: 0, end_ms }
+            Work::Rate { directive, turns: 0, end_ms }
         } else {
             let Ok(step) = serde_json::from_str(&shard) else { return };
             Work::Sync(step)
@@ -391,11 +396,14 @@ impl World {
             return;
         }
         let (partial, amount, over) = match &mut held.work {
-            Work::Rate { second, end_ms, .. } => {
-                *second += 1;
+            Work::Rate { turns, end_ms, .. } => {
+                *turns += 1;
+                if now_ms < *end_ms && *turns % 3 != 0 {
+                    return;
+                }
                 let sent = self.dice.between(1, 90);
                 let statuses = BTreeMap::from([(200, sent)]);
-                let second = *second / 2;
+                let second = *turns * 2 / 5;
                 let partial = http_load::Partial {
                     second,
                     sent,

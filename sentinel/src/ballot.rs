@@ -62,6 +62,7 @@ impl Ballot {
                 }
             };
             tokio::select! {
+                biased;
                 changed = wanted.changed() => if changed.is_err() { return },
                 deposition = depositions.recv() => match deposition {
                     Some(deposition) => self.depose(deposition).await,

@@ -19,15 +19,20 @@
 //! | `peers` | opinions of other sentinels |
 //! | `ballot` | what is done to the coordinator |
 //! | `watch` | the loop |
+//! | `hand` | from what the brain wants to what the ballot does |
+//! | `play` | a sentinel whose senses are given, for the tests crate |
 #![warn(missing_docs)]
 
 mod args;
 mod ballot;
 mod brain;
 mod evidence;
+mod hand;
 mod nominate;
 mod peers;
 mod picture;
+#[doc(hidden)]
+pub mod play;
 mod probe;
 mod watch;
 

@@ -7,8 +7,9 @@
 
 use crate::args::Config;
 use crate::ballot::Ballot;
-use crate::brain::{Brain, FEWEST, Now};
+use crate::brain::{Brain, FEWEST};
 use crate::evidence::Limits;
+use crate::hand::{Hand, now};
 use crate::peers::{self, Opinion};
 use crate::picture::Change;
 use crate::probe::{Errand, Seen, confer, probe};
@@ -29,8 +30,6 @@ use tokio_util::sync::CancellationToken;
 const TTL: Duration = Duration::from_secs(10);
 /// Between two looks at the time.
 const TICK: Duration = Duration::from_millis(50);
-/// Between two tries to end the same term.
-const AGAIN: Duration = Duration::from_millis(300);
 /// Time for the registration to be taken back at the end.
 const LEAVE: Duration = Duration::from_secs(3);
 /// Signs and opinions that wait for the loop.
@@ -65,10 +64,8 @@ pub(crate) async fn serve(config: Config, stop: CancellationToken) -> anyhow::Re
     let (tell, own) = watch::channel(Opinion { sentinel: me.to_string(), ..Opinion::default() });
     let (hear, mut heard) = mpsc::channel(WAITING);
     scope.spawn("door", peers::answer(listener, own.clone(), hear.clone(), scope.token()));
-    let (want, wanted) = watch::channel(None);
-    let (end, ends) = mpsc::channel(1);
     let ballot = Ballot { coord: coord.clone(), keys: keys.clone(), me: me.clone(), lease: None };
-    scope.spawn("ballot", ballot.keep(wanted, ends));
+    let mut hand = Hand::with(ballot, &mut scope);
     let (see, mut seen) = mpsc::channel(WAITING);
     let (send, errands) = watch::channel(Errand::default());
     scope.spawn("confer", confer(me.clone(), errands));
@@ -87,13 +84,20 @@ pub(crate) async fn serve(config: Config, stop: CancellationToken) -> anyhow::Re
     let mut links = Links { masters: Linked::default(), peers: Linked::default() };
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut tried: Option<(i64, Duration)> = None;
     let mut settled = false;
     systemd.ready();
     systemd.status("waits for etcd".to_owned());
     tracing::info!(node = %me, %address, cluster = %config.cluster, "sentinel watches");
     loop {
         tokio::select! {
+            // Time first: after a pause the brain must know that it slept before it reads what waited meanwhile, or it
+            // takes its own sleep for others' silence.
+            biased;
+            _ = tick.tick() => {
+                brain.tick(now(), TICK);
+                systemd.sign_of_life(clock::boottime());
+            }
+            () = stop.cancelled() => break,
             event = events.next() => match event {
                 Some(event) => {
                     brain.saw(now(), event).iter().for_each(announce);
@@ -109,49 +113,25 @@ pub(crate) async fn serve(config: Config, stop: CancellationToken) -> anyhow::Re
             Some(opinion) = heard.recv() => if let Ok(peer) = opinion.sentinel.parse() {
                 brain.peer(now(), peer);
             },
-            _ = tick.tick() => {
-                brain.tick(now(), TICK);
-                systemd.sign_of_life(clock::boottime());
-            }
             Ok(found) = async { taken.wait_for(Option::is_some).await.map(|found| found.clone()) } => {
                 if let Some(found) = found {
                     return Err(found.into());
                 }
             }
             too_old = &mut too_old => return Err(too_old.into()),
-            () = stop.cancelled() => break,
         }
         if !settled && brain.picture().known {
             settled = settle(&brain, &me, &voters, coord.as_ref(), &keys).await?;
         }
         let errand = errand(&brain);
         send.send_if_modified(|before| std::mem::replace(before, errand.clone()) != errand);
-        let vote = brain.vote().cloned();
         let opinion = opinion(&brain, &me);
         tell.send_if_modified(|before| std::mem::replace(before, opinion.clone()) != opinion);
-        want.send_if_modified(|before| {
-            let news = *before != vote;
-            if news {
-                tell_vote(vote.as_ref());
-                before.clone_from(&vote);
-            }
-            news
-        });
-        if let Some(deposition) = brain.deposition(now()) {
-            let against = brain.picture().leader.as_ref().map_or(0, |leader| leader.entry.create_revision);
-            let again = tried.is_none_or(|(before, at)| before != against || clock::boottime() >= at + AGAIN);
-            if again && end.try_send(deposition).is_ok() {
-                tried = Some((against, clock::boottime()));
-            }
-        }
+        hand.follow(&brain);
     }
     systemd.stopping(LEAVE);
     scope.drain(LEAVE).await;
     Ok(())
-}
-
-fn now() -> Now {
-    Now { boot: clock::boottime(), unix_ms: clock::unix_ms() }
 }
 
 /// Whether this sentinel is one of those that vote; the first one writes down who they are.
@@ -278,13 +258,6 @@ fn status(brain: &Brain) -> String {
     let voting =
         if voters < FEWEST { ", no failover by votes".to_owned() } else { format!(", {voters} vote") };
     format!("{leader} leads, {} masters, {} workers{voting}", count(Role::Master), count(Role::Worker))
-}
-
-fn tell_vote(vote: Option<&record::Vote>) {
-    match vote {
-        Some(vote) => tracing::warn!(class = vote.class, why = vote.why, "votes against the leader"),
-        None => tracing::info!("votes against nobody"),
-    }
 }
 
 fn announce(change: &Change) {

@@ -14,6 +14,7 @@
 //! | [`origin`] | a target of load tests that counts arrivals |
 //! | [`patience`] | waits for a condition, never for a time |
 //! | [`proxy`] | stands between a worker and a database, and cuts at a COMMIT |
+//! | [`sim`] | a whole cluster in virtual time, from a seed |
 //! | [`skip`] | says what could not be tested |
 //! | [`sync`] | a cluster with databases as connections, and syncs on it |
 //! | [`target`] | a target that measures when requests arrive, for the benchmarks |
@@ -33,6 +34,7 @@ pub mod origin;
 pub mod patience;
 pub mod proxy;
 pub mod relay;
+pub mod sim;
 pub mod skip;
 pub mod sync;
 pub mod target;

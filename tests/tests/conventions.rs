@@ -10,9 +10,10 @@ use prost_reflect::{
 use std::collections::{BTreeMap, BTreeSet};
 
 /// 64-bit integers are texts in JSON: for totals that may pass four thousand million only.
-const TOTALS: [&str; 18] = [
+const TOTALS: [&str; 19] = [
     "scheduled",
     "sent",
+    "astray",
     "completed",
     "errors",
     "dropped",

@@ -91,10 +91,11 @@ fn rates(load: &v1::HttpLoadReport, paint: Paint) -> String {
     odd(
         "dropped",
         load.dropped,
-        "not sent: the generator was too late, or the run was stopped",
+        "not sent: the generator was too late or heard late of a change, or the run was stopped",
         false,
         Tone::Bad,
     );
+    odd("astray", load.astray, "sent by workers that heard late whose it was", false, Tone::Bad);
     let lost =
         load.workers.iter().filter(|w| w.was_lost).map(|w| bare(&w.node)).collect::<Vec<_>>().join(", ");
     let with = if lost.is_empty() {

@@ -1,6 +1,7 @@
 //! How long to wait before trying again: exponential with full jitter, bounded.
 //! (M. Brooker, "Exponential Backoff And Jitter", 2015.)
 
+use crate::simulation;
 use std::time::Duration;
 
 /// A series of waits.
@@ -16,7 +17,8 @@ impl Backoff {
     /// Waits between 0 and `first` before the first retry, then twice as long each time, at most `most`.
     #[must_use]
     pub fn new(first: Duration, most: Duration) -> Backoff {
-        let (seed, _) = uuid::Uuid::new_v4().as_u64_pair();
+        let machine = || uuid::Uuid::new_v4().as_u64_pair().0;
+        let seed = simulation::ask(|node| node.random()).unwrap_or_else(machine);
         Backoff { first, most, tries: 0, state: seed | 1 }
     }
 

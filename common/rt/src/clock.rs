@@ -1,8 +1,9 @@
 //! Time, once for all: what decides reads [`boottime`], what people read comes from [`unix_ms`].
 //!
 //! CLOCK_BOOTTIME goes on while a machine is suspended, so a resumed process sees that its lease is old;
-//! `std::time::Instant` (CLOCK_MONOTONIC) would not tell it.
+//! `std::time::Instant` (CLOCK_MONOTONIC) would not tell it. A simulated node has its own ([`crate::simulation`]).
 
+use crate::simulation;
 use rustix::time::{ClockId, clock_gettime};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ fn read(clock: ClockId) -> Duration {
 /// Time since the machine booted, suspension included. For leases, deadlines and silence.
 #[must_use]
 pub fn boottime() -> Duration {
-    read(ClockId::Boottime)
+    simulation::ask(|node| node.boottime()).unwrap_or_else(|| read(ClockId::Boottime))
 }
 
 /// Nanoseconds of CLOCK_MONOTONIC: for pacing.
@@ -26,7 +27,8 @@ pub fn monotonic_ns() -> u64 {
 /// Wall clock, nanoseconds since 1970: for schedules and for people.
 #[must_use]
 pub fn unix_ns() -> i64 {
-    i64::try_from(read(ClockId::Realtime).as_nanos()).unwrap_or(i64::MAX)
+    let machine = || i64::try_from(read(ClockId::Realtime).as_nanos()).unwrap_or(i64::MAX);
+    simulation::ask(|node| node.unix_ns()).unwrap_or_else(machine)
 }
 
 /// Wall clock, milliseconds since 1970.

@@ -14,6 +14,7 @@
 //! | [`systemd`] | what systemd is told |
 //! | [`daemon`] | what every daemon does with its process |
 //! | [`backoff`] | how long to wait before trying again |
+//! | `simulation` | time and chance of simulated nodes, for the tests crate |
 #![warn(missing_docs)]
 
 pub mod backoff;
@@ -24,6 +25,8 @@ pub mod daemon;
 pub mod driver;
 pub mod pulse;
 pub mod signal;
+#[doc(hidden)]
+pub mod simulation;
 pub mod systemd;
 pub mod task;
 pub mod telemetry;

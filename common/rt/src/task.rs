@@ -4,6 +4,7 @@
 //! name, and [`Scope::next_end`] tells its owner.
 //! Tests: below.
 
+use crate::simulation;
 use std::future::Future;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -56,8 +57,12 @@ impl Scope {
     /// Runs `future` as a task of this scope.
     pub fn spawn(&mut self, name: &'static str, future: impl Future<Output = ()> + Send + 'static) {
         let span = tracing::Span::current();
+        let node = simulation::here();
         let named = async move {
-            future.await;
+            match node {
+                None => future.await,
+                Some(node) => simulation::on(node, future).await,
+            }
             name
         };
         self.tasks.spawn(named.instrument(span));

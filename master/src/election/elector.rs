@@ -128,6 +128,7 @@ impl Elector {
                 }
             };
             tokio::select! {
+                biased;
                 _ = stirred.changed() => {}
                 () = tokio::time::sleep(wait) => {}
             }

@@ -76,7 +76,9 @@ pub(super) struct Renewal {
 impl Renewal {
     /// Renews until the term is over.
     pub(super) async fn keep(&self) -> TermEnd {
+        // In an order that is always the same: a simulation plays a seed twice alike.
         let end = tokio::select! {
+            biased;
             end = self.renew() => end,
             end = self.canaries() => end,
         };

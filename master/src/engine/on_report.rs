@@ -153,9 +153,11 @@ impl Engine {
         }
     }
 
-    /// The run and part that hold this attempt on this worker.
+    /// The run and part that hold this attempt on this worker; none of a run that has ended, though in this step: its
+    /// report is made.
     fn find(&self, node: &NodeId, attempt: &AttemptId) -> Option<(shanty_model::id::RunId, usize)> {
-        let machine = self.runs.get(&attempt.shard.run)?;
+        let runs = self.runs.get(&attempt.shard.run);
+        let machine = runs.filter(|machine| !machine.record.state.is_terminal())?;
         let index = usize::try_from(attempt.shard.index).ok()?;
         let part = machine.parts.get(index)?;
         (part.is_at(attempt) && part.node() == Some(node)).then(|| (attempt.shard.run.clone(), index))

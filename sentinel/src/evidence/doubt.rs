@@ -7,8 +7,9 @@ use std::time::Duration;
 
 /// The wall clock may drift this much between two ticks.
 const JUMP: Duration = Duration::from_millis(500);
-/// Largest stretch of limits.
-const MOST: u32 = 4;
+/// Largest stretch of limits: a silence of 2 s is found by a sentinel however short of time it is, and the successor leads
+/// within the 2.5 s that a stopped leader may take.
+const MOST: u32 = 2;
 /// A tick later than this says that the machine is short of time.
 const LATE: Duration = Duration::from_millis(150);
 /// Ticks in time that take one step of the multiplier back.
@@ -79,7 +80,7 @@ impl Doubt {
         self.tilt.as_ref().map(|(_, why)| why.as_str())
     }
 
-    /// What limits are multiplied by, 1 to 4.
+    /// What limits are multiplied by, 1 or 2.
     pub(crate) fn multiplier(&self) -> u32 {
         self.multiplier
     }

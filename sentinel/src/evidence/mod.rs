@@ -24,7 +24,8 @@ mod record;
 
 pub(crate) use door::{Door, Doors, Glance};
 pub(crate) use doubt::Doubt;
-pub(crate) use record::{Class, Finding, Health, Record, Sign, Witnesses, complaint};
+pub(crate) use record::{Class, Finding, Record, complaint};
+pub use record::{Health, Sign, Witnesses};
 
 use std::time::Duration;
 

@@ -16,7 +16,7 @@ const ON_ITS_WAY: Duration = Duration::from_millis(400);
 
 /// What happened at a master's door.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Sign {
+pub enum Sign {
     /// It answered.
     Answered(Health),
     /// It refused a connection: the machine is there and the process is not.
@@ -27,7 +27,7 @@ pub(crate) enum Sign {
 
 /// A master's word about itself.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Health {
+pub struct Health {
     /// Its process.
     pub incarnation: String,
     /// Its term, when it leads.
@@ -54,7 +54,7 @@ pub(crate) struct Health {
 
 /// What the workers of one master say of the leader.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Witnesses {
+pub struct Witnesses {
     /// The leader meant.
     pub leader: Option<NodeId>,
     /// Workers attached.

@@ -70,6 +70,8 @@ pub struct Load {
     pub sent: u64,
     /// Those dropped.
     pub dropped: u64,
+    /// Those sent although others had them.
+    pub astray: u64,
     /// Those of lost workers.
     pub lost: u64,
     /// Requests without an answer.

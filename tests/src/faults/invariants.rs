@@ -98,10 +98,12 @@ fn nothing_is_accepted_while_frozen(history: &History, found: &mut Vec<String>) 
 }
 
 fn load_adds_up(load: &Load) -> Vec<String> {
-    let Load { state, scheduled, sent, dropped, lost, errors, arrived, workers_intact } = load;
+    let Load { state, scheduled, sent, dropped, astray, lost, errors, arrived, workers_intact } = load;
     let mut found = Vec::new();
-    if sent + dropped + lost != *scheduled {
-        found.push(format!("sent {sent} + dropped {dropped} + lost {lost} is not scheduled {scheduled}"));
+    if sent + dropped + lost != *scheduled + astray {
+        found.push(format!(
+            "sent {sent} - astray {astray} + dropped {dropped} + lost {lost} is not scheduled {scheduled}"
+        ));
     }
     // What failed may have come or not; what a lost worker sent and did not report may have come.
     let least = sent.saturating_sub(*errors);
@@ -181,6 +183,7 @@ mod tests {
                 scheduled: 100,
                 sent: 97,
                 dropped: 1,
+                astray: 0,
                 lost: 2,
                 errors: 1,
                 arrived: 98,

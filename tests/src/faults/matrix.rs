@@ -9,7 +9,11 @@ use crate::net::{Fate, Way};
 /// Rows that one machine cannot do, or that are done elsewhere, and why.
 pub const ABSENT: [(u8, &str, &str); 10] = [
     (3, "standby ↔ standby", "masters do not speak with each other but for handing calls to the leader"),
-    (5, "reorder, 1 Mbit/s", "needs tc netem, which this kernel does not have"),
+    (
+        5,
+        "reorder, 1 Mbit/s",
+        "needs tc netem, which this kernel does not have; the simulation reorders and repeats",
+    ),
     (
         8,
         "NOSPACE alarm, snapshot restore",
@@ -20,7 +24,7 @@ pub const ABSENT: [(u8, &str, &str); 10] = [
         11,
         "clock steps and rates",
         "programs read the clock without libc, so libfaketime does not reach them, and one \
-      machine has one clock; that a sentinel doubts itself when its clock jumps has unit tests",
+      machine has one clock; the simulation steps wall clocks and lets clocks gain or lose 10 %",
     ),
     (
         12,

@@ -231,6 +231,7 @@ async fn load_of(client: &Client, run: &v1::Run, arrived: u64, workers_intact: b
         scheduled: count(report.scheduled),
         sent: count(report.sent),
         dropped: count(report.dropped),
+        astray: count(report.astray),
         lost: count(report.lost),
         errors: count(report.errors),
         arrived,

@@ -8,7 +8,7 @@
 //! that it reads back from the target. Both are made here, so equal rows have one digest.
 //!
 //! In: cells, rows, words. Out: digests. Never: memory of its own for a row or a cell; a row hash taken for proof
-//! against somebody who looks for two rows with one hash. Tests: below; `worker/sync/tests/verify.rs`.
+//! against somebody who looks for two rows with one hash. Tests: below; `worker/sync/tests/databases/verify.rs`.
 
 use crate::db::Engine;
 use crate::plan::Pair;

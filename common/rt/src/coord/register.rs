@@ -82,8 +82,9 @@ impl Registration {
         let registration = Registration { coord, key, info, ttl };
         let mut held = None;
         let ended = tokio::select! {
-            taken = registration.hold(&mut held) => Err(taken),
+            biased;
             () = stop.cancelled() => Ok(()),
+            taken = registration.hold(&mut held) => Err(taken),
         };
         if let Some(lease) = held
             && let Err(error) = registration.coord.revoke(lease).await

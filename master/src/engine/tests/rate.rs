@@ -249,6 +249,21 @@ fn a_run_without_workers_waits_says_so_and_begins_when_one_comes() {
 }
 
 #[test]
+fn results_that_come_in_the_step_in_which_their_run_ends_are_in_its_report_or_not_kept() {
+    let mut world = World::with_workers(&["w1"]);
+    let run = world.start(spec(100.0, 30));
+    world.begin_all();
+    let attempt = world.assigned()[0].1.attempt.clone();
+    world.engine.cancel_run(world.now, &run, "enough").unwrap();
+    world.now.boot += Options::default().stop_patience;
+    world.engine.on_tick(world.now, false);
+    world.report("w1", &attempt, 0, 50);
+    assert_eq!(world.run().state, RunState::Cancelled);
+    assert!(!world.stored.iter().any(|mutation| matches!(mutation, Mutation::AppendSeries(_))));
+    assert_eq!(world.acks(&attempt), [(1, false)], "its worker may forget them");
+}
+
+#[test]
 fn a_run_whose_last_worker_never_comes_back_is_lost_with_its_report() {
     let mut world = World::with_workers(&["w1"]);
     world.start(spec(100.0, 30));

@@ -58,7 +58,8 @@ fn run(rate: u64, end_ns: u64, threads: u32, trouble: &Trouble) -> Left {
     let directive = Plan::new(load, vec![1]).directive(0);
     let mut left = Left::default();
     for thread in 0..threads {
-        let mut pacer = Pacer::new(&thread_plan(&directive, OpenConnections::PerWorker(1), thread, threads));
+        let mut pacer =
+            Pacer::new(&thread_plan(&directive, OpenConnections::PerWorker(1), thread, threads), 0);
         let mut catch_up = CatchUp::new(MOST);
         let mut now = 0;
         let mut stalls = trouble.stalls.iter().peekable();

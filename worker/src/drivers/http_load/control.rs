@@ -7,10 +7,11 @@
 
 use super::gather::{Gather, Report};
 use super::mailbox::{Mailbox, NewPlan, Stop};
+use super::message::Message;
 use super::recorder::Handover;
 use super::setup::Setup;
 use super::share::{self, OpenConnections};
-use super::thread::{LoadThread, Message};
+use super::thread::LoadThread;
 use super::{Error, Options, descriptors, request, resolve};
 use shanty_model::kind::http_load::{HttpLoad, Partial, Settled};
 use shanty_model::rate::{Directive, Load};
@@ -301,15 +302,15 @@ impl Attempt<'_> {
         }
         self.checks.permit(&new)?;
         let now = monotonic_ns().saturating_sub(self.setup.start_ns);
-        let from_ns = match share::first_difference(&self.directive, &new) {
-            Some(ahead) if ahead > now => ahead,
-            Some(_) => now + SWITCH_NS,
-            None => now,
+        let (since_ns, from_ns) = match share::first_difference(&self.directive, &new) {
+            Some(ahead) if ahead > now => (ahead, ahead),
+            Some(past) => (past, now + SWITCH_NS),
+            None => (now, now),
         };
         let threads = u32::try_from(self.crew.mailboxes.len()).unwrap_or(u32::MAX);
         for (thread, mailbox) in (0u32..).zip(&self.crew.mailboxes) {
             let plan = share::thread_plan(&new, self.checks.open, thread, threads);
-            mailbox.plan(NewPlan { revision: new.revision, from_ns, plan });
+            mailbox.plan(NewPlan { revision: new.revision, since_ns, from_ns, plan });
         }
         self.directive = new;
         self.adopted.clear();

@@ -127,6 +127,7 @@ fn is_empty(delta: &Delta) -> bool {
     delta.sent == 0
         && delta.completed == 0
         && delta.dropped == 0
+        && delta.astray == 0
         && delta.waited == 0
         && delta.bytes_sent == 0
         && delta.bytes_received == 0
@@ -138,6 +139,7 @@ fn add(sums: &mut Partial, delta: &Delta) {
     sums.sent += delta.sent;
     sums.completed += delta.completed;
     sums.dropped += delta.dropped;
+    sums.astray += delta.astray;
     sums.waited += delta.waited;
     sums.bytes_sent += delta.bytes_sent;
     sums.bytes_received += delta.bytes_received;

@@ -25,7 +25,9 @@ pub(super) enum Stop {
 pub(super) struct NewPlan {
     /// Number of its revision.
     pub(super) revision: u32,
-    /// It holds for arrivals due from this instant on.
+    /// It was to hold from this instant on.
+    pub(super) since_ns: u64,
+    /// It holds for arrivals due from this instant on: later, when it was told late.
     pub(super) from_ns: u64,
     /// The plan.
     pub(super) plan: ThreadPlan,
@@ -66,9 +68,10 @@ impl Mailbox {
     pub(super) fn plan(&self, plan: NewPlan) {
         {
             let mut letters = self.lock();
-            let from_ns =
-                letters.plan.as_ref().map_or(plan.from_ns, |unread| unread.from_ns.min(plan.from_ns));
-            letters.plan = Some(NewPlan { from_ns, ..plan });
+            let (since_ns, from_ns) = letters.plan.as_ref().map_or((plan.since_ns, plan.from_ns), |unread| {
+                (unread.since_ns.min(plan.since_ns), unread.from_ns.min(plan.from_ns))
+            });
+            letters.plan = Some(NewPlan { since_ns, from_ns, ..plan });
         }
         self.ring();
     }
@@ -116,7 +119,7 @@ mod tests {
 
     fn plan(revision: u32, from_ns: u64) -> NewPlan {
         let plan = ThreadPlan { load: Load::Closed { connections: 1, end_ns: 1 }, parts: Vec::new() };
-        NewPlan { revision, from_ns, plan }
+        NewPlan { revision, since_ns: from_ns - 1, from_ns, plan }
     }
 
     #[test]
@@ -127,7 +130,7 @@ mod tests {
         mailbox.stop(Stop::Now);
         mailbox.stop(Stop::Soon);
         let (read, stop) = mailbox.read();
-        assert!(read.is_some_and(|p| (p.revision, p.from_ns) == (3, 50)));
+        assert!(read.is_some_and(|p| (p.revision, p.since_ns, p.from_ns) == (3, 49, 50)));
         assert_eq!(stop, Some(Stop::Now));
         let (read, stop) = mailbox.read();
         assert!(read.is_none());

@@ -13,6 +13,7 @@
 //! | `gather` | deltas of all threads → one `Partial` a second (pure) |
 //! | `setup` | what all threads share from the start on |
 //! | `mailbox` | control → thread |
+//! | `message` | thread → control |
 //! | `thread` | one load thread: its loop |
 //! | `exchange` | one load thread: dialling, writing, reading, ending a request |
 //! | `pacer` | which arrivals are this thread's and when they are due (pure) |
@@ -37,6 +38,7 @@ mod exchange;
 mod gather;
 mod head;
 mod mailbox;
+mod message;
 mod options;
 mod pacer;
 mod poller;

@@ -6,7 +6,8 @@
 //!   owner:  the part that holds at the due time
 //! ```
 //! A new plan takes over at an instant: arrivals due before it follow the old plan, those due at or after it
-//! the new one, so that none is sent twice or skipped.
+//! the new one, so that none is sent twice or skipped. A plan that was told late takes over late; the difference between
+//! what was sent meanwhile and what it says is a [`Slip`], which is counted.
 //! In: plans, instants. Out: due times, in order. Pure; nanoseconds since the run's start throughout.
 //! Tests: `pacer_test.rs`.
 
@@ -18,9 +19,35 @@ use shanty_model::rate::{Arrivals, Load, Schedule, Sequence};
 pub(super) struct Pacer {
     course: Course,
     /// A plan that takes over at an instant.
-    pending: Option<(u64, Course)>,
+    pending: Option<Pending>,
     /// Every arrival due before this instant has been taken.
     handled_ns: u64,
+    /// Arrivals due before this instant are none of its own.
+    begun_ns: u64,
+    /// Where the measurement begins.
+    warm_up_ns: u64,
+    /// Of plans that took over late, not counted yet.
+    slips: Vec<Slip>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    /// The plan was to hold from this instant on.
+    since_ns: u64,
+    /// It takes over here.
+    at_ns: u64,
+    course: Course,
+}
+
+/// What a plan that took over late has moved. All of it was due in the warm-up, or after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Slip {
+    /// The first instant that it is about.
+    pub(super) from_ns: u64,
+    /// Arrivals that were this thread's by the new plan, beyond those that it took by the old one: nobody sent them.
+    pub(super) missed: u64,
+    /// Arrivals that it took by the old plan beyond those that were its by the new one.
+    pub(super) astray: u64,
 }
 
 /// An arrival.
@@ -34,8 +61,15 @@ pub(super) struct Arrival {
 
 impl Pacer {
     /// At the run's start. A closed loop has no arrivals.
-    pub(super) fn new(plan: &ThreadPlan) -> Pacer {
-        Pacer { course: Course::at(plan, 0), pending: None, handled_ns: 0 }
+    pub(super) fn new(plan: &ThreadPlan, warm_up_ns: u64) -> Pacer {
+        Pacer {
+            course: Course::at(plan, 0),
+            pending: None,
+            handled_ns: 0,
+            begun_ns: 0,
+            warm_up_ns,
+            slips: Vec::new(),
+        }
     }
 
     /// Leaves out the arrivals due before `at_ns` and answers how many they were.
@@ -46,14 +80,29 @@ impl Pacer {
         skipped
     }
 
-    /// Lets `plan` hold for arrivals due from `at_ns` on, or from where it can without sending one twice.
-    pub(super) fn adopt(&mut self, plan: &ThreadPlan, at_ns: u64) {
+    /// Leaves out the arrivals due before `at_ns`, which were somebody else's whatever any plan says.
+    pub(super) fn begin_at(&mut self, at_ns: u64) {
+        self.skip_to(at_ns);
+        self.begun_ns = at_ns;
+    }
+
+    /// Lets `plan`, which was to hold since `since_ns`, hold for arrivals due from `at_ns` on, or from where it can without
+    /// sending one twice.
+    pub(super) fn adopt(&mut self, plan: &ThreadPlan, since_ns: u64, at_ns: u64) {
         // A plan that is already waiting was to take over earlier; the new one says the same up to there.
-        let waiting = self.pending.take().map_or(at_ns, |(at, _)| at.min(at_ns));
+        let (since_ns, waiting) = self
+            .pending
+            .take()
+            .map_or((since_ns, at_ns), |old| (old.since_ns.min(since_ns), old.at_ns.min(at_ns)));
         let first = plan.parts.first().map_or(0, |part| part.from_ns);
-        let at = waiting.max(self.handled_ns).max(first);
-        self.pending = Some((at, Course::at(plan, at)));
+        let at_ns = waiting.max(self.handled_ns).max(first);
+        self.pending = Some(Pending { since_ns, at_ns, course: Course::at(plan, at_ns) });
         self.switch_if_due();
+    }
+
+    /// What plans that took over late have moved since this was asked before.
+    pub(super) fn take_slips(&mut self) -> Vec<Slip> {
+        std::mem::take(&mut self.slips)
     }
 
     /// When the next arrival is due; none if there are no more.
@@ -84,12 +133,28 @@ impl Pacer {
     }
 
     fn switch_if_due(&mut self) {
-        let Some((at, _)) = &self.pending else { return };
-        if self.course.next.is_none_or(|arrival| arrival.due_ns >= *at)
-            && let Some((at, course)) = self.pending.take()
+        let Some(pending) = &self.pending else { return };
+        if self.course.next.is_none_or(|arrival| arrival.due_ns >= pending.at_ns)
+            && let Some(Pending { since_ns, at_ns, course }) = self.pending.take()
         {
-            self.course = course;
-            self.handled_ns = self.handled_ns.max(at);
+            let mut old = std::mem::replace(&mut self.course, course);
+            self.handled_ns = self.handled_ns.max(at_ns);
+            let since_ns = since_ns.max(self.begun_ns);
+            let measured = self.warm_up_ns.clamp(since_ns.min(at_ns), at_ns);
+            self.slip(&mut old, since_ns, measured);
+            self.slip(&mut old, measured, at_ns);
+        }
+    }
+
+    /// Notes how what was taken by `old` from `from_ns` to `to_ns` differs from what the plan in force says.
+    fn slip(&mut self, old: &mut Course, from_ns: u64, to_ns: u64) {
+        if from_ns < to_ns {
+            let (taken, owned) =
+                (old.owned_between(from_ns, to_ns), self.course.owned_between(from_ns, to_ns));
+            if taken != owned {
+                let (missed, astray) = (owned.saturating_sub(taken), taken.saturating_sub(owned));
+                self.slips.push(Slip { from_ns, missed, astray });
+            }
         }
     }
 }

@@ -34,6 +34,7 @@ pub(super) struct Delta {
     /// By status.
     pub(super) statuses: Vec<u64>,
     pub(super) dropped: u64,
+    pub(super) astray: u64,
     pub(super) waited: u64,
     pub(super) bytes_sent: u64,
     pub(super) bytes_received: u64,
@@ -51,6 +52,7 @@ impl Delta {
             errors: [0; ErrorClass::ALL.len()],
             statuses: vec![0; STATUSES],
             dropped: 0,
+            astray: 0,
             waited: 0,
             bytes_sent: 0,
             bytes_received: 0,
@@ -67,6 +69,7 @@ impl Delta {
         self.errors.fill(0);
         self.statuses.fill(0);
         self.dropped = 0;
+        self.astray = 0;
         self.waited = 0;
         self.bytes_sent = 0;
         self.bytes_received = 0;
@@ -134,6 +137,11 @@ impl Recorder {
     /// `count` arrivals that are not sent.
     pub(super) fn dropped(&mut self, intended_ns: u64, count: u64) {
         self.part(intended_ns).dropped += count;
+    }
+
+    /// `count` arrivals were sent that others had by then.
+    pub(super) fn astray(&mut self, intended_ns: u64, count: u64) {
+        self.part(intended_ns).astray += count;
     }
 
     /// A request that is being sent.

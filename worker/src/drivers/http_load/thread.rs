@@ -13,9 +13,9 @@
 use super::catch_up::{CatchUp, Turn};
 use super::exchange::{Exchange, Ready};
 use super::mailbox::{Mailbox, Stop};
+use super::message::{Alarm, Message};
 use super::pacer::Pacer;
 use super::poller::{Events, MAILBOX, Poller, Wait};
-use super::recorder::Handover;
 use super::setup::Setup;
 use super::share::ThreadPlan;
 use rustix::event::epoll::EventFlags;
@@ -37,23 +37,6 @@ const GRACE_NS: u64 = 100_000_000;
 /// A thread that stood still for longer, suspension of the machine included, has lost its share to others.
 const MOST_STILL: Duration = Duration::from_secs(5);
 const SECOND_NS: u64 = 1_000_000_000;
-
-/// What a thread tells control.
-#[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one a second is moved; a box would be an allocation on a load thread"
-)]
-pub(super) enum Message {
-    /// What it counted up to the end of a second, or to its own end.
-    Counted { thread: usize, second: u32, covered_ns: u64, is_last: bool, handover: Handover },
-    /// A plan is in force or will be at its instant.
-    Adopted { thread: usize, revision: u32 },
-    /// It stood still; its last handover came before.
-    Paused(Duration),
-    /// It panicked.
-    Died(usize),
-}
 
 /// What became of an arrival that had its turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,17 +75,6 @@ pub(super) struct LoadThread {
     turned: Duration,
 }
 
-/// Tells control when the thread panics.
-struct Alarm(mpsc::Sender<Message>, usize);
-
-impl Drop for Alarm {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let _ = self.0.blocking_send(Message::Died(self.1));
-        }
-    }
-}
-
 impl LoadThread {
     /// A thread that is not running yet, with all the memory it will need.
     ///
@@ -125,7 +97,7 @@ impl LoadThread {
             number,
             mailbox,
             control,
-            pacer: Pacer::new(&plan),
+            pacer: Pacer::new(&plan, setup.warm_up_ns),
             catch_up: CatchUp::new(setup.catch_up_ns),
             setup,
             plan,
@@ -142,7 +114,7 @@ impl LoadThread {
 
     /// Runs to the end of the plan or to a stop.
     pub(super) fn run(mut self) {
-        let _alarm = Alarm(self.control.clone(), self.number);
+        let _alarm = Alarm::new(self.control.clone(), self.number);
         // Without this the kernel may put off a wake-up by 50 µs to save another one.
         let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
         self.turned = boottime();
@@ -157,6 +129,7 @@ impl LoadThread {
         self.exchange.abandon();
         let now = self.setup.now_ns();
         self.give_up_waiting(now);
+        self.count_slips();
         let message = Message::Counted {
             thread: self.number,
             second: second_of(now),
@@ -200,7 +173,7 @@ impl LoadThread {
                 self.exchange.recorder.dropped(now, dropped);
             }
         } else {
-            self.pacer.skip_to(now);
+            self.pacer.begin_at(now);
         }
     }
 
@@ -435,7 +408,7 @@ impl LoadThread {
         self.has_mail = false;
         let (plan, stop) = self.mailbox.read();
         if let Some(new) = plan {
-            self.pacer.adopt(&new.plan, new.from_ns);
+            self.pacer.adopt(&new.plan, new.since_ns, new.from_ns);
             self.exchange.pool.reserve(new.plan.most_connections());
             self.plan = new.plan;
             self.adopted = Some(new.revision);
@@ -445,6 +418,14 @@ impl LoadThread {
             Some(Stop::Now) => self.stopping_ns = Some(0),
             Some(Stop::Soon) if self.stopping_ns.is_none() => self.stopping_ns = Some(now + GRACE_NS),
             Some(Stop::Soon) | None => {}
+        }
+    }
+
+    /// Counts what plans that were told late have moved between workers.
+    fn count_slips(&mut self) {
+        for slip in self.pacer.take_slips() {
+            self.exchange.recorder.dropped(slip.from_ns, slip.missed);
+            self.exchange.recorder.astray(slip.from_ns, slip.astray);
         }
     }
 
@@ -467,6 +448,7 @@ impl LoadThread {
             self.exchange.recorder.give_back(empty);
         }
         let covered_ns = self.covered_ns(now);
+        self.count_slips();
         let Ok(permit) = self.control.try_reserve() else { return };
         let Some(handover) = self.exchange.recorder.swap() else { return };
         permit.send(Message::Counted {

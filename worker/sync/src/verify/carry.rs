@@ -2,7 +2,7 @@
 //!
 //! In: a key's text. Out: the same key's text at the other end, or none where that is not certain: then all rows
 //! of its group are looked at instead.
-//! Tests: below; `worker/sync/tests/verify.rs`.
+//! Tests: below; `worker/sync/tests/databases/verify.rs`.
 
 use crate::db::Engine;
 use crate::plan::{Key, Pair};

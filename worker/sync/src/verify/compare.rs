@@ -8,7 +8,7 @@
 //! has the same there as before and the target still has not. So writers that go on meanwhile raise no alarm.
 //!
 //! In: a frame. Out: faults that are certain, batch by batch. Never: more than a batch of rows in memory.
-//! Tests: `worker/sync/tests/verify.rs`.
+//! Tests: `worker/sync/tests/databases/verify.rs`.
 
 use super::ends::{Ends, Groups};
 use super::frame::Frame;

@@ -2,7 +2,7 @@
 //!
 //! In: a [`Frame`]. Out: sums and rows of both ends. Never: an answer waited for after the attempt was asked to
 //! stop; a session put back whose answer was not waited for.
-//! Tests: `worker/sync/tests/verify.rs`.
+//! Tests: `worker/sync/tests/databases/verify.rs`.
 
 use super::carry::Carry;
 use super::frame::{End, Frame, KEYS_AT_ONCE};

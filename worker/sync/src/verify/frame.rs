@@ -9,7 +9,7 @@
 //! ```
 //! In: a table's plan. Out: expressions and conditions of both ends. Never: an order of text, which servers
 //! disagree about.
-//! Tests: `worker/sync/tests/verify.rs`.
+//! Tests: `worker/sync/tests/databases/verify.rs`.
 
 use super::judge::Judge;
 use crate::db::{Comparison, Dialect, Engine, Order, SelectParts, Side};

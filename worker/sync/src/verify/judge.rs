@@ -2,7 +2,7 @@
 //! both ends' cells are written in one form (see [`CellForm`]).
 //!
 //! In: cells. Out: a digest of 60 bits. Never: a cell that the copy could not write taken for one that it could.
-//! Tests: `schema/form`; `worker/sync/tests/verify.rs`.
+//! Tests: `schema/form`; `worker/sync/tests/databases/verify.rs`.
 
 use crate::schema::{Applied, CellForm, Codec, Kind};
 use md5::{Digest as _, Md5};

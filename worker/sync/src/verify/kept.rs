@@ -2,7 +2,7 @@
 //!
 //! In: the row's detail. Out: figures that a later attempt goes on from. Never: a row that was counted twice because
 //! a worker died between its repair and the report.
-//! Tests: below; `worker/sync/tests/verify.rs`.
+//! Tests: below; `worker/sync/tests/databases/verify.rs`.
 
 use super::unlike::Faults;
 use serde::{Deserialize, Serialize};

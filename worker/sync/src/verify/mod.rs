@@ -22,7 +22,7 @@
 //! In: a table's plan, both databases. Out: a [`Verification`], a target that is equal if it was asked for.
 //! Never: an alarm because engines print or order values differently, or because somebody writes meanwhile; a row
 //! written without the fence.
-//! Tests: beside the pure files; `worker/sync/tests/verify.rs`, between all engines.
+//! Tests: beside the pure files; `worker/sync/tests/databases/verify.rs`, between all engines.
 //!
 //! [`Verification`]: shanty_model::kind::db_sync::Verification
 

@@ -3,7 +3,7 @@
 //!
 //! In: a table's plan, the conditions for the rows of a piece. Out: their digest. Never: rows hashed in another way than
 //! the copy hashed them.
-//! Tests: `digest`; `worker/sync/tests/verify.rs`.
+//! Tests: `digest`; `worker/sync/tests/databases/verify.rs`.
 
 use super::frame::End;
 use crate::db::{Connection, DbError, Engine, Order, RowSink, Select, SelectParts};

@@ -9,7 +9,7 @@
 //!
 //! In: places that are unlike for certain. Out: what is left. Never: a row deleted that was not looked at; a table
 //! emptied because its source is.
-//! Tests: `worker/sync/tests/verify.rs`.
+//! Tests: `worker/sync/tests/databases/verify.rs`.
 
 use super::compare::settle;
 use super::frame::KEYS_AT_ONCE;

@@ -1,7 +1,7 @@
 //! One look at rows of one end, streamed: as sums per group, or row by row.
 //!
 //! In: an [`End`], a session. Out: [`Sums`], [`Seen`] rows. Never: more of a table in memory than was asked for.
-//! Tests: below; `worker/sync/tests/verify.rs`.
+//! Tests: below; `worker/sync/tests/databases/verify.rs`.
 
 use super::frame::End;
 use super::judge::Scratch;

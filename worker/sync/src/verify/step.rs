@@ -2,7 +2,7 @@
 //!
 //! In: a table's plan, the range of one of its copies or none. Out: a result in the shard's row and in the report; a
 //! step that is done says the same again. Never: extra rows told where only some of the source's rows are copied.
-//! Tests: `worker/sync/tests/verify.rs`.
+//! Tests: `worker/sync/tests/databases/verify.rs`.
 
 use super::compare::{overview, settle};
 use super::ends::{Ends, Groups};

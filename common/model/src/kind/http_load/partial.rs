@@ -99,7 +99,8 @@ pub struct Partial {
     /// Whether it lies in the warm-up: counted for progress, not in the result.
     pub warm_up: bool,
     /// Every arrival of this shard that was due before this instant is accounted for in this report or an
-    /// earlier one: sent or dropped. Nanoseconds since the run's start.
+    /// earlier one: sent or dropped; those that a change told late moved follow in a later one. Nanoseconds since the run's
+    /// start.
     pub covered_ns: u64,
     /// Requests sent, those that failed to connect included.
     pub sent: u64,
@@ -111,6 +112,9 @@ pub struct Partial {
     pub statuses: BTreeMap<u16, u64>,
     /// Arrivals not sent because the generator was too late for them.
     pub dropped: u64,
+    /// Requests sent although others had this share by then: this worker heard of a change late.
+    #[serde(default)]
+    pub astray: u64,
     /// Arrivals that found every connection busy and waited.
     pub waited: u64,
     /// Bytes sent.

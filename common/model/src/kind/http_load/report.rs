@@ -14,6 +14,8 @@ pub struct Report {
     pub completed: u64,
     pub errors: u64,
     pub dropped: u64,
+    #[serde(default)]
+    pub astray: u64,
     pub lost: u64,
     pub waited: u64,
     pub duration_ns: u64,

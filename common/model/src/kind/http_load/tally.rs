@@ -39,6 +39,7 @@ struct Sums {
     sent: u64,
     completed: u64,
     dropped: u64,
+    astray: u64,
     waited: u64,
     bytes_sent: u64,
     bytes_received: u64,
@@ -79,6 +80,7 @@ impl Sums {
         self.sent += partial.sent;
         self.completed += partial.completed;
         self.dropped += partial.dropped;
+        self.astray += partial.astray;
         self.waited += partial.waited;
         self.bytes_sent += partial.bytes_sent;
         self.bytes_received += partial.bytes_received;
@@ -202,6 +204,7 @@ impl Tally {
             completed: self.total.completed,
             errors,
             dropped: self.total.dropped,
+            astray: self.total.astray,
             lost,
             waited: self.total.waited,
             duration_ns,

@@ -38,6 +38,7 @@ pub(super) fn encode(report: &Report) -> pb::HttpLoadReport {
         completed: int64(report.completed),
         errors: int64(report.errors),
         dropped: int64(report.dropped),
+        astray: int64(report.astray),
         lost: int64(report.lost),
         waited: int64(report.waited),
         duration: Some(pb_duration(Duration::from_nanos(report.duration_ns))),

@@ -1,7 +1,7 @@
 //! Tables as information_schema has them.
 //!
 //! In: names. Out: [`Table`]s. Never: a guess about what the catalog does not say.
-//! Tests: below; against a server in `worker/sync/tests/mysql.rs`.
+//! Tests: below; against a server in `worker/sync/tests/databases/mysql.rs`.
 
 use super::literals::text;
 use super::session::Session;

@@ -1,7 +1,7 @@
 //! What the server knows about sizes and about time.
 //!
 //! In: tables, conditions. Out: estimates, instants, lag. Never: a scan of a table.
-//! Tests: below; against a server in `worker/sync/tests/mysql.rs`.
+//! Tests: below; against a server in `worker/sync/tests/databases/mysql.rs`.
 
 use super::DIALECT;
 use super::literals::ident;

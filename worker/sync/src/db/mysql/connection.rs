@@ -1,7 +1,7 @@
 //! One session as the seam's [`Connection`].
 //!
 //! In: calls of the seam. Out: calls of the rooms beside it. Never: a reconnect, a retry.
-//! Tests: `worker/sync/tests/mysql.rs`.
+//! Tests: `worker/sync/tests/databases/mysql.rs`.
 
 use super::session::Session;
 use super::{DIALECT, catalog, clock, grants, load, read};

@@ -1,7 +1,7 @@
 //! CREATE TABLE, secondary indexes, and what is left to do after a load.
 //!
 //! In: a table with this engine's kinds. Out: statements. Never: a statement run.
-//! Tests: below; against a server in `worker/sync/tests/mysql.rs`.
+//! Tests: below; against a server in `worker/sync/tests/databases/mysql.rs`.
 
 use super::literals::ident;
 use super::types::{column_type, kind};

@@ -5,7 +5,7 @@
 //! case, a fraction that a column does not keep, a NULL that becomes a number or the time of day) is
 //! spoilt here so that the server refuses it.
 //! In: canonical cells. Out: bytes. Never: an allocation per cell.
-//! Tests: below; against a server in `worker/sync/tests/mysql.rs`.
+//! Tests: below; against a server in `worker/sync/tests/databases/mysql.rs`.
 
 use crate::db::RowEncoder;
 use crate::schema::{Column, Kind};

@@ -1,7 +1,7 @@
 //! What an error of the server or the driver means.
 //!
 //! In: the driver's errors. Out: [`DbError`] with its class. Never: a password.
-//! Tests: below; against a server in `worker/sync/tests/mysql.rs`.
+//! Tests: below; against a server in `worker/sync/tests/databases/mysql.rs`.
 
 use crate::db::{Class, DbError};
 use mysql_async::{DriverError, Error, IoError};

@@ -2,7 +2,7 @@
 //!
 //! In: SHOW GRANTS. Out: sentences with the statement that grants what is missing.
 //! Never: a complaint when roles may give what the grants do not say.
-//! Tests: below; against a server in `worker/sync/tests/mysql.rs`.
+//! Tests: below; against a server in `worker/sync/tests/databases/mysql.rs`.
 
 use super::DIALECT;
 use super::literals::ident;

@@ -1,7 +1,7 @@
 //! Hashes of rows in SQL.
 //!
 //! In: columns of both ends. Out: expressions. Never: a text that differs between engines for equal values.
-//! Tests: below; against a server in `worker/sync/tests/mysql.rs`.
+//! Tests: below; against a server in `worker/sync/tests/databases/mysql.rs`.
 
 use super::literals::{ident, select_expr};
 use crate::db::Side;

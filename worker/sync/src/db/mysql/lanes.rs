@@ -4,7 +4,7 @@
 //! warnings and skips duplicates, so every warning counts as an error and the rows written are counted.
 //! In: a quoted table, columns, rows made by [`super::encode`]. Out: nothing but rows in the table.
 //! Never: a transaction of its own.
-//! Tests: below; against a server in `worker/sync/tests/mysql.rs`.
+//! Tests: below; against a server in `worker/sync/tests/databases/mysql.rs`.
 
 use super::encode::{NULL, is_hex};
 use super::failure::{class, db_error};

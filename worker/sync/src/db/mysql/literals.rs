@@ -1,7 +1,7 @@
 //! Names, literals, and the expressions by which a column is read, ordered and compared.
 //!
 //! In: columns, canonical values. Out: SQL. Never: a value that is not quoted or checked to be a number.
-//! Tests: below; against a server in `worker/sync/tests/mysql.rs`.
+//! Tests: below; against a server in `worker/sync/tests/databases/mysql.rs`.
 
 use crate::db::Comparison;
 use crate::schema::{Column, Kind};

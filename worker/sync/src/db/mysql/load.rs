@@ -1,7 +1,7 @@
 //! Writing a page of rows: straight into the table, or over a temporary one where rows may be there already.
 //!
 //! In: a [`Load`] and encoded rows. Out: [`Loaded`]. Never: a transaction of its own; raw rows.
-//! Tests: `worker/sync/tests/mysql.rs`.
+//! Tests: `worker/sync/tests/databases/mysql.rs`.
 
 use super::session::Session;
 use super::{DIALECT, lanes, merge};

@@ -9,7 +9,7 @@
 //! change a row with another key; and two rows that exchanged a unique value cannot be updated one by one.
 //! REPLACE is never used: it deletes rows with other keys.
 //! In: rows, a key. Out: exactly those keys with the new values. Never: another row changed.
-//! Tests: `worker/sync/tests/mysql.rs`.
+//! Tests: `worker/sync/tests/databases/mysql.rs`.
 
 use super::literals::{ident, text};
 use super::session::Session;

@@ -7,7 +7,7 @@
 //!   dialect: literals, types, ddl, hash, encode (pure)
 //! ```
 //! In: an endpoint. Out: a connection. Never: a decision about pages.
-//! Tests: `worker/sync/tests/mysql.rs` against a server; the pure parts beside each file.
+//! Tests: `worker/sync/tests/databases/mysql.rs` against a server; the pure parts beside each file.
 
 mod catalog;
 mod clock;

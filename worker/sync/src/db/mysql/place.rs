@@ -4,7 +4,7 @@
 //! `ssl-ca` (a PEM file), `socket` (a Unix socket's path), `local-infile` (`off` loads by INSERT whatever the
 //! server allows).
 //! In: an [`Endpoint`]. Out: the driver's options. Never: a password in an error.
-//! Tests: below; against a server in `worker/sync/tests/mysql.rs`.
+//! Tests: below; against a server in `worker/sync/tests/databases/mysql.rs`.
 
 use crate::db::Endpoint;
 use mysql_async::{Opts, OptsBuilder, SslOpts};

@@ -4,7 +4,7 @@
 //! FLOAT comes as a double (see `select_expr` in [`super::literals`]) and is printed as the shortest text of its
 //! 32 bits; BIT comes as bytes and is printed as digits.
 //! In: a [`Select`]. Out: cells to a [`RowSink`]. Never: a row kept; raw rows.
-//! Tests: below; against a server in `worker/sync/tests/mysql.rs`.
+//! Tests: below; against a server in `worker/sync/tests/databases/mysql.rs`.
 
 use super::failure::db_error;
 use super::session::Session;

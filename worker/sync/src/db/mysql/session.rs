@@ -1,7 +1,7 @@
 //! One session with a server: its settings, and the few ways in which statements are run.
 //!
 //! In: SQL. Out: rows of text, counts, [`DbError`]. Never: a second connection, a retry.
-//! Tests: `worker/sync/tests/mysql.rs`.
+//! Tests: `worker/sync/tests/databases/mysql.rs`.
 
 use super::failure::db_error;
 use super::place::{Place, Tls};

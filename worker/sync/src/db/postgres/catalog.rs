@@ -1,7 +1,7 @@
 //! A table as PostgreSQL's catalog has it.
 //!
 //! In: names. Out: [`Table`] with kinds, keys, indexes, sizes and what stands in the way of a copy.
-//! Never: a scan of the table. Tests: against a server in `worker/sync/tests/postgres.rs`.
+//! Never: a scan of the table. Tests: against a server in `worker/sync/tests/databases/postgres.rs`.
 
 use super::dialect::{UTF8, text};
 use super::session::Session;

@@ -1,7 +1,7 @@
 //! Statements that make a table, its indexes, and what follows a load.
 //!
 //! In: a table with kinds. Out: SQL. Never: a connection; a default or a collation of another engine.
-//! Tests: below; against a server in `worker/sync/tests/postgres.rs`.
+//! Tests: below; against a server in `worker/sync/tests/databases/postgres.rs`.
 
 use super::dialect::{Postgres, ident, idents, text};
 use super::types;

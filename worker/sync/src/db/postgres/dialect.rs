@@ -1,7 +1,7 @@
 //! How PostgreSQL writes SQL.
 //!
 //! In: names, columns, canonical values. Out: SQL. Never: a connection.
-//! Tests: below; against a server in `worker/sync/tests/postgres.rs`.
+//! Tests: below; against a server in `worker/sync/tests/databases/postgres.rs`.
 
 use super::{ddl, hash, raw, types, write};
 use crate::db::{Comparison, ControlTypes, Dialect, Engine, Order, RowEncoder, SelectParts, Side};

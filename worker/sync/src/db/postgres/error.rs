@@ -2,7 +2,7 @@
 //!
 //! In: errors of the driver. Out: [`DbError`] with a class; the server's message, its detail about keys and the
 //! place in a COPY. Never: a password, a whole row, the value that a COPY stopped at.
-//! Tests: below; against a server in `worker/sync/tests/postgres.rs`.
+//! Tests: below; against a server in `worker/sync/tests/databases/postgres.rs`.
 
 use crate::db::{Class, DbError};
 use sqlx::postgres::PgDatabaseError;

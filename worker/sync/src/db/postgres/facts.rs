@@ -1,7 +1,7 @@
 //! Answers about a server and what it knows of a table: estimates, identity, privileges, the safe bound, lag.
 //!
 //! In: names, conditions. Out: numbers and words. Never: a scan of a table, but for the largest value of a column
-//! that is no time. Tests: against a server in `worker/sync/tests/postgres.rs`.
+//! that is no time. Tests: against a server in `worker/sync/tests/databases/postgres.rs`.
 
 use super::dialect::{UTF8, ident, text};
 use super::session::{READER, Session};

@@ -2,7 +2,7 @@
 //!
 //! In: a column here, the kind of its counterpart. Out: SQL expressions.
 //! Never: a text that depends on a setting beyond those of `session`.
-//! Tests: against a server in `worker/sync/tests/postgres.rs`.
+//! Tests: against a server in `worker/sync/tests/databases/postgres.rs`.
 //!
 //! | kinds of both ends | text |
 //! |---|---|

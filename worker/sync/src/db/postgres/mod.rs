@@ -1,7 +1,7 @@
 //! PostgreSQL.
 //!
 //! In: an endpoint. Out: a connection that reads and writes by COPY. Never: a decision about pages.
-//! Tests: beside the code; against a server in `worker/sync/tests/postgres.rs`.
+//! Tests: beside the code; against a server in `worker/sync/tests/databases/postgres.rs`.
 //!
 //! | room | holds |
 //! |---|---|

@@ -1,7 +1,7 @@
 //! Rows in COPY's binary form: cutting a stream into rows, and reading keys.
 //!
 //! In: messages of a binary COPY; rows. Out: whole rows; key texts as [`Dialect::key_select`] gives them.
-//! Never: a change of a row. Tests: below; against a server in `worker/sync/tests/postgres.rs`.
+//! Never: a change of a row. Tests: below; against a server in `worker/sync/tests/databases/postgres.rs`.
 //!
 //! A row is the count of its fields (16 bits) and, for each, its length (32 bits, −1 for NULL) and its bytes. A
 //! header stands before the first row, the count −1 after the last.

@@ -2,7 +2,7 @@
 //!
 //! In: a SELECT and what its columns are. Out: cells or binary rows, handed to a [`RowSink`].
 //! Never: an allocation per cell or per row; the driver's own is one shared slice per message.
-//! Tests: below; against a server in `worker/sync/tests/postgres.rs`.
+//! Tests: below; against a server in `worker/sync/tests/databases/postgres.rs`.
 
 use super::error;
 use super::raw::Splitter;

@@ -1,7 +1,7 @@
 //! Rows whose keys are in the table already.
 //!
 //! In: rows, their key, perhaps a column that says which version is newer. Out: the table with these rows.
-//! Never: a change of another row. Tests: against a server in `worker/sync/tests/postgres.rs`.
+//! Never: a change of another row. Tests: against a server in `worker/sync/tests/databases/postgres.rs`.
 //!
 //! The rows go into a temporary table and from there by INSERT … ON CONFLICT. When that meets a unique value that
 //! another row of the load gives up, it is undone, and the rows with these keys are taken out and put

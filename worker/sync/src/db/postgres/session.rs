@@ -2,7 +2,7 @@
 //!
 //! In: an endpoint, SQL. Out: answers, [`DbError`]. Never: logs a statement; connects again while a transaction is
 //! under way or after the server ended the session.
-//! Tests: against a server in `worker/sync/tests/postgres.rs`.
+//! Tests: against a server in `worker/sync/tests/databases/postgres.rs`.
 //!
 //! A COPY that the server refuses at once, or whose rest nobody wants, leaves the driver unable to count the
 //! server's answers. Outside a transaction a session has no state but its settings, so such a one is

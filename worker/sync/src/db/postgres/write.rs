@@ -2,7 +2,7 @@
 //!
 //! In: rows encoded as text here, or a source's binary rows. Out: their count, or the server's error.
 //! Never: a transaction of its own; a value changed on the way.
-//! Tests: below, in `read`; against a server in `worker/sync/tests/postgres.rs`.
+//! Tests: below, in `read`; against a server in `worker/sync/tests/databases/postgres.rs`.
 
 use super::dialect::{UTF8, idents};
 use super::session::Session;

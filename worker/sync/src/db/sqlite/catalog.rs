@@ -1,7 +1,7 @@
 //! What a file says about its tables.
 //!
 //! In: names. Out: tables in the words of all engines. Never: a row of a user's table. Tests:
-//! `worker/sync/tests/sqlite.rs`.
+//! `worker/sync/tests/databases/sqlite.rs`.
 
 use super::dialect::{Sqlite, ident, table_name, text};
 use super::{ddl, declared, error};

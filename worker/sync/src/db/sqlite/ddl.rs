@@ -1,7 +1,7 @@
 //! CREATE TABLE and CREATE INDEX.
 //!
 //! In: a table with kinds of SQLite. Out: statements. Never: a name that is not quoted.
-//! Tests: below; against files in `worker/sync/tests/sqlite.rs`.
+//! Tests: below; against files in `worker/sync/tests/databases/sqlite.rs`.
 
 use super::declared::column_type;
 use super::dialect::{ident, table_name, text};

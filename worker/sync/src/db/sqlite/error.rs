@@ -1,6 +1,6 @@
 //! SQLite's errors in classes.
 //!
-//! In: errors of rusqlite. Out: [`DbError`]. Never: the text of a statement. Tests: `worker/sync/tests/sqlite.rs`.
+//! In: errors of rusqlite. Out: [`DbError`]. Never: the text of a statement. Tests: `worker/sync/tests/databases/sqlite.rs`.
 
 use crate::db::{Class, DbError};
 use rusqlite::{Error, ErrorCode};

@@ -2,7 +2,7 @@
 //!
 //! In: a column here, the kind of its counterpart. Out: SQL expressions. The forms are those that
 //! [`Dialect::hash_text`](crate::db::Dialect::hash_text) lists.
-//! Never: a text of a number that is kept as floating point. Tests: below and `worker/sync/tests/engines.rs`.
+//! Never: a text of a number that is kept as floating point. Tests: below and `worker/sync/tests/databases/engines.rs`.
 
 use super::dialect::ident;
 use crate::db::Side;

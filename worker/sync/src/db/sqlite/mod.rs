@@ -6,7 +6,7 @@
 //! In: an endpoint. Out: a connection. Never: a decision about pages; two statements at a time on one handle.
 //! A value's type is its own in SQLite, not its column's: cells carry a tag (see `cells`), and what a value is
 //! decides its text, not what its column was declared as.
-//! Tests: beside each file; `worker/sync/tests/sqlite.rs`, `worker/sync/tests/engines.rs`.
+//! Tests: beside each file; `worker/sync/tests/databases/sqlite.rs`, `worker/sync/tests/databases/engines.rs`.
 
 mod catalog;
 mod cells;

@@ -5,7 +5,7 @@
 //!                     ◄──empty batch──
 //! ```
 //! In: a query. Out: cells for a [`RowSink`]. Never: more than a few batches in memory, but for one row that is
-//! larger than a batch. Tests: `worker/sync/tests/sqlite.rs`.
+//! larger than a batch. Tests: `worker/sync/tests/databases/sqlite.rs`.
 
 use super::{cells, error};
 use crate::db::{Class, DbError, RowSink, Select};

@@ -4,7 +4,7 @@
 //! rows of the load, and no order of upserts works: the rows' old versions go first, then all are inserted; what
 //! their columns outside the load held is put back.
 //! In: cells, a key. Out: rows in the table. Never: a row changed that is not in the load.
-//! Tests: `worker/sync/tests/sqlite.rs`.
+//! Tests: `worker/sync/tests/databases/sqlite.rs`.
 
 use super::dialect::{ident, table_name, text};
 use super::{cells, ddl, error, write};

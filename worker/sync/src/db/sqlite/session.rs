@@ -5,7 +5,7 @@
 //! which covers every commit before it, whoever reads meanwhile. Where a file cannot have a log, each commit is
 //! durable (`synchronous=FULL`).
 //! In: SQL, rows. Out: answers, [`DbError`]. Never: a call without its handle; a handle in two places.
-//! Tests: `worker/sync/tests/sqlite.rs`.
+//! Tests: `worker/sync/tests/databases/sqlite.rs`.
 
 use super::dialect::Sqlite;
 use super::{catalog, cells, error, functions, place, read, replace, write};

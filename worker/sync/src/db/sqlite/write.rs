@@ -1,7 +1,7 @@
 //! Loading rows: prepared INSERTs of many rows, bound natively.
 //!
 //! In: cells. Out: rows in the table, within the transaction under way. Never: a row that was not counted.
-//! Tests: `worker/sync/tests/sqlite.rs`.
+//! Tests: `worker/sync/tests/databases/sqlite.rs`.
 
 use super::dialect::{ident, table_name};
 use super::{cells, error};

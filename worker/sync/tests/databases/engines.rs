@@ -2,21 +2,9 @@
 //!
 //! A server that is not installed is skipped in sight (see `support/servers.rs`).
 
-#![cfg(test)]
-
-#[path = "support/checks.rs"]
-mod checks;
-#[path = "support/pairs.rs"]
-mod pairs;
-#[path = "support/rows.rs"]
-mod rows;
-#[path = "support/servers.rs"]
-mod servers;
-#[path = "support/values.rs"]
-mod values;
-
-use rows::Database;
-use servers::Server;
+use crate::support::rows::Database;
+use crate::support::servers::Server;
+use crate::support::{checks, pairs};
 use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt as _;

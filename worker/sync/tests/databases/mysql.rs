@@ -3,13 +3,7 @@
 //!
 //! In: a server (see `support/mysql_server.rs`). Never: a server of the machine.
 
-#![cfg(test)]
-
-#[path = "support/mysql_edges.rs"]
-mod mysql_edges;
-#[path = "support/mysql_server.rs"]
-mod mysql_server;
-
+use crate::support::{mysql_edges, mysql_server};
 use shanty_sync::db::{
     Class, Comparison, Connection, DbError, Endpoint, Load, OnDuplicate, Order, RowSink, Rows, Select,
     SelectParts, Side, open,

@@ -1,6 +1,6 @@
 //! What reading and writing cost the client.
 //!
-//! Ignored by default: `cargo test -p shanty-sync --test postgres -- --ignored --nocapture costs`.
+//! Ignored by default: `cargo test --workspace --test databases -- --ignored --nocapture costs`.
 
 use super::*;
 use std::time::Instant;

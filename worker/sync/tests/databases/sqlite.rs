@@ -1,11 +1,6 @@
 //! SQLite by itself: what its files, types and locks do that no other engine's do.
 
-#![cfg(test)]
-
-#[path = "support/rows.rs"]
-mod rows;
-
-use rows::{
+use crate::support::rows::{
     Collect, Database, column, create, encoded, load, load_in, load_of, name, read, row, select, shown, table,
 };
 use shanty_sync::db::{Class, Comparison, Connection, Endpoint, OnDuplicate, Rows, Select, open};

@@ -3,22 +3,11 @@
 //! In: databases of the test's own. Out: nothing, or a panic that names the pair. Never: an expectation taken from
 //! the code under test: tables are compared here by their rows, read in the order of their keys.
 
-#![cfg(test)]
-
-#[expect(dead_code, reason = "whole runs are for other tests")]
-mod alone;
-#[expect(dead_code, reason = "these tests need a few of them")]
-#[path = "support/rows.rs"]
-mod rows;
-#[path = "support/servers.rs"]
-mod servers;
-#[path = "support/values.rs"]
-mod values;
-
-use alone::Alone;
+use crate::support::alone::Alone;
+use crate::support::rows::{Row, column, create, load, load_of, table};
+use crate::support::servers::Server;
+use crate::support::values;
 use futures_util::future::{Either, select};
-use rows::{column, create, load, load_of, table};
-use servers::Server;
 use shanty_model::id::NodeId;
 use shanty_model::kind::db_sync::{
     self, DiffColumn, Mode, Note, OnExisting, OnLossy, Source, Spec, Step, Tally, Target, Verification,
@@ -494,7 +483,7 @@ async fn no_value_raises_a_false_alarm() {
         columns.extend(all.iter().map(|(name, kind, _)| column(name, kind.clone())));
         let made = create(db.as_mut(), &table("kinds", columns, &["id"])).await;
         let most = all.iter().map(|(_, _, values)| values.len()).max().unwrap();
-        let rows: Vec<rows::Row> = (0..=most)
+        let rows: Vec<Row> = (0..=most)
             .map(|n| {
                 let cells =
                     all.iter().map(|(_, _, values)| (n < most).then(|| values[n % values.len()].clone()));

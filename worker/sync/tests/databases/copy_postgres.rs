@@ -2,14 +2,8 @@
 //!
 //! In: a PostgreSQL of the test's own. Never: a master, a second worker.
 
-#![cfg(test)]
-
-mod alone;
-#[path = "support/postgres_server.rs"]
-mod server;
-
-use alone::Alone;
-use server::Server;
+use crate::support::alone::Alone;
+use crate::support::postgres_server::Server;
 use shanty_model::kind::db_sync::{OnExisting, Report, Source, Spec, Target};
 use shanty_sync::db::{Connection, Endpoint, open};
 

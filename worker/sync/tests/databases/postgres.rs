@@ -2,24 +2,14 @@
 //!
 //! In: a PostgreSQL of the test's own (see `support/postgres_server.rs`). Never: a server of the machine.
 
-#![cfg(test)]
-
-#[path = "support/postgres_server.rs"]
-mod server;
-
-#[path = "postgres/catalog.rs"]
 mod catalog;
-#[path = "postgres/facts.rs"]
 mod facts;
-#[path = "postgres/kinds.rs"]
 mod kinds;
-#[path = "postgres/replacing.rs"]
 mod replacing;
-#[path = "postgres/speed.rs"]
 mod speed;
-#[path = "postgres/trouble.rs"]
 mod trouble;
 
+use crate::support::postgres_server as server;
 use server::Server;
 use shanty_sync::db::{
     Class, Connection, DbError, Endpoint, Load, OnDuplicate, RowSink, Rows, Select, SelectParts, open,

@@ -1,0 +1,263 @@
+//! The invariants, by the names that the protocol gives them, and what is remembered to check them.
+//!
+//! | name | what |
+//! |---|---|
+//! | I1 | one master takes the key per term, and terms grow |
+//! | I2 | etcd.term ≥ store.epoch ≥ every worker's largest epoch |
+//! | I3 | what the store takes carries its epoch at the instant of the commit |
+//! | I4 | no worker obeys an epoch below its largest, restarts or not |
+//! | I6 | no acknowledged submission, change or cancellation is lost |
+//! | I8 | one attempt at a shard is out at most; results are those of their attempt, and count once |
+//! | I9 | no acknowledged result is lost |
+//! | I10 | ten seconds without a fault end with one active leader |
+//! | I11 | a term is ended by its leader, by a majority of the configured sentinels, or by its lease |
+//! | I12 | a frozen leader decides nothing new, and a leader is frozen before its lease is over |
+//! | I13 | shares of a run are its whole, once all workers have them |
+//! | SPEED | with a majority of sentinels, a dead leader's successor does not wait for the lease |
+//!
+//! In: what happens. Out: the first breach. Never: changes the world. Tests: with the simulation.
+
+use super::net::Party;
+use super::world::World;
+use shanty_model::epoch::Epoch;
+use shanty_model::id::{AttemptId, RunId, ShardId};
+use shanty_model::rate::Directive;
+use shanty_model::state::ShardState;
+use shanty_rt::coord::record::{self, SentinelSet, TermRecord, Vote};
+use shanty_rt::coord::{LeaseId, Op};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Milliseconds without a fault after which one leader must be active.
+pub const CALM_MS: u64 = 10_000;
+
+/// An invariant that broke.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// Its name.
+    pub invariant: &'static str,
+    /// What was seen.
+    pub what: String,
+}
+
+/// One numbered piece of results, as its worker made it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// The bytes.
+    pub partial: Vec<u8>,
+    /// What it adds to the report, or stands at.
+    pub amount: u64,
+}
+
+/// What is remembered.
+#[derive(Debug, Default)]
+pub struct Checks {
+    /// The term, as etcd has it.
+    pub term: Epoch,
+    /// Which sentinel cast the vote under a key.
+    pub cast: BTreeMap<String, String>,
+    /// Terms whose lease ran out.
+    pub lapsed: BTreeSet<Epoch>,
+    /// All results that workers made, by attempt, with the worker.
+    pub made: BTreeMap<AttemptId, (String, Vec<Piece>)>,
+    /// The largest epoch that each worker obeyed.
+    pub obeyed: BTreeMap<usize, Epoch>,
+    /// The last instant at which a dead leader's successor must have the key.
+    pub successor_by: Option<(Epoch, u64)>,
+    /// Terms that were taken, ended by votes, and by their lease.
+    pub terms: u64,
+    /// Terms that were ended by votes.
+    pub deposed: u64,
+}
+
+impl World {
+    /// I2, after each step.
+    pub(super) fn check_epochs(&mut self) {
+        let (term, store) = (self.checks.term, self.store.epoch);
+        let worker = self.workers.iter().map(|worker| worker.max_epoch).max().unwrap_or(Epoch::NONE);
+        if term < store || store < worker {
+            self.violate("I2", format!("etcd has {term}, the store {store}, a worker {worker}"));
+        }
+    }
+
+    /// I1 and SPEED, when the leader key is put.
+    pub(super) fn check_taking(&mut self, then: &[Op]) {
+        let term_key = self.keys.term();
+        let put = then.iter().find_map(|op| match op {
+            Op::Put { key, value, .. } if *key == term_key => record::read::<TermRecord>(key, value),
+            Op::Put { .. } | Op::Delete(_) => None,
+        });
+        let Some(put) = put else {
+            return self.violate("I1", "a leader key without a term".to_owned());
+        };
+        let before = self.leader();
+        self.tell(&format!("{} takes the leader key, {}", put.incarnation, put.term));
+        if put.term <= self.checks.term {
+            self.violate("I1", format!("{} is taken after {}", put.term, self.checks.term));
+        }
+        if let Some((_, info)) = before
+            && info.incarnation != put.incarnation
+        {
+            self.violate("I1", format!("{} takes the key that {} holds", put.incarnation, info.incarnation));
+        }
+        if let Some((of, by_ms)) = self.checks.successor_by
+            && put.term > of
+        {
+            self.checks.successor_by = None;
+            if self.now_ms > by_ms {
+                self.violate("SPEED", format!("the successor of {of} came when its lease was over"));
+            }
+        }
+        self.checks.term = put.term;
+        self.checks.terms += 1;
+    }
+
+    /// I11, when the leader key is removed: by a transaction, or with a lease.
+    pub(super) fn check_removal(&mut self, me: Party, life: u64, lease: Option<LeaseId>) {
+        let Some((entry, info)) = self.leader() else { return };
+        if lease.is_some() && entry.lease != lease {
+            return;
+        }
+        if info.incarnation == format!("{me}.{life}") {
+            return self.tell(&format!("{} gives {} back", info.incarnation, info.epoch));
+        }
+        let set = self.etcd.get(&self.keys.sentinel_set());
+        let set = set.and_then(|entry| record::read::<SentinelSet>(&entry.key, &entry.value));
+        let set = set.unwrap_or(SentinelSet { members: Vec::new() });
+        let cast = set.members.iter().filter(|member| {
+            let key = self.keys.vote(member);
+            let vote = self.etcd.get(&key).and_then(|kept| record::read::<Vote>(&key, &kept.value));
+            let own = self.checks.cast.get(&key).is_some_and(|by| by == member.as_str());
+            own && vote.is_some_and(|vote| vote.against == entry.create_revision)
+        });
+        let votes = cast.count();
+        self.tell(&format!("{me} ends {} of {} with {votes} votes", info.epoch, info.node));
+        if !matches!(me, Party::Sentinel(_)) || votes < set.quorum() {
+            let what = format!(
+                "{me} ends {} of {} with {votes} votes of {}",
+                info.epoch,
+                info.node,
+                set.members.len()
+            );
+            return self.violate("I11", what);
+        }
+        self.checks.deposed += 1;
+    }
+
+    /// I4, whenever a worker obeys.
+    pub(super) fn check_obedience(&mut self, worker: usize, epoch: Epoch) {
+        let largest = self.checks.obeyed.entry(worker).or_insert(Epoch::NONE);
+        let before = *largest;
+        *largest = before.max(epoch);
+        if epoch < before {
+            self.violate("I4", format!("w{} obeys {epoch} after {before}", worker + 1));
+        }
+    }
+
+    /// I8, for results that are stored.
+    pub(super) fn check_results(&mut self, attempt: &AttemptId, node: &str, sequence: u64, partial: &[u8]) {
+        let current = self.store.shards.get(&attempt.shard).map(|shard| shard.attempt);
+        if current != Some(attempt.number) {
+            self.violate("I8", format!("results of {attempt} are taken, the newest attempt is {current:?}"));
+            return;
+        }
+        let index = usize::try_from(sequence).unwrap_or(0).wrapping_sub(1);
+        let made = self.checks.made.get(attempt);
+        let same = made.is_some_and(|(by, pieces)| {
+            by == node && pieces.get(index).is_some_and(|piece| piece.partial == partial)
+        });
+        if !same {
+            self.violate("I8", format!("results {sequence} of {attempt} are not what {node} made"));
+        }
+    }
+
+    /// I8, for attempts: of each shard, the one that is out.
+    pub(super) fn check_attempts(&mut self, shard: &ShardId) {
+        let first = AttemptId { shard: shard.clone(), number: 0 };
+        let last = AttemptId { shard: shard.clone(), number: u32::MAX };
+        let attempts = self.store.attempts.range(first..=last);
+        let out = attempts.filter(|(_, attempt)| attempt.outcome.is_empty()).count();
+        if out > 1 {
+            self.violate("I8", format!("{out} attempts at {shard} are out"));
+        }
+    }
+
+    /// I9, when a worker lets results go because they were acknowledged.
+    pub(super) fn check_ack(&mut self, attempt: &AttemptId, sequence: u64) {
+        if sequence == 0 || !self.store.wants(attempt) {
+            return;
+        }
+        let newest = self.store.newest_result(attempt);
+        if newest < sequence {
+            let what = format!("results {sequence} of {attempt} are acknowledged, the store has {newest}");
+            self.violate("I9", what);
+        }
+    }
+
+    /// I8 and I9, when a run's report is stored: it is the sum of what was acknowledged, each once.
+    pub(super) fn check_report(&mut self, run: &RunId) {
+        let Some(reported) = self.store.reported(run) else { return };
+        let kept = self.store.results(run);
+        let amount = |(attempt, sequence): &(AttemptId, u64)| {
+            let index = usize::try_from(*sequence).unwrap_or(0).wrapping_sub(1);
+            let made = self.checks.made.get(attempt);
+            made.and_then(|(_, pieces)| pieces.get(index)).map_or(0, |piece| piece.amount)
+        };
+        let sum: u64 = kept.iter().map(amount).sum();
+        if sum != reported {
+            self.violate("I9", format!("{run} reports {reported}, its results are {sum}"));
+        }
+    }
+
+    /// I13, when a worker has put a directive in force.
+    pub(super) fn check_shares(&mut self, run: &RunId) {
+        let Some(plan) = self.store.runs.get(run).and_then(|record| record.detail.plan.as_ref()) else {
+            return;
+        };
+        let revision = plan.revision;
+        let mut held: Vec<&Directive> = Vec::new();
+        let first = ShardId { run: run.clone(), index: 0 };
+        let last = ShardId { run: run.clone(), index: u32::MAX };
+        for (id, shard) in self.store.shards.range(first..=last) {
+            match shard.state {
+                ShardState::Yielded => continue,
+                // The run comes to its end.
+                ShardState::Done | ShardState::Failed => return,
+                ShardState::Pending | ShardState::Assigned | ShardState::Accepted | ShardState::Running => {}
+            }
+            let attempt = AttemptId { shard: id.clone(), number: shard.attempt };
+            let worker = self.workers.iter().find(|worker| shard.node.as_ref() == Some(&worker.name));
+            match worker.and_then(|worker| worker.directive(&attempt)) {
+                Some(directive) if directive.revision == revision => held.push(directive),
+                // Not acknowledged by all yet.
+                Some(_) | None => return,
+            }
+        }
+        let mut places = BTreeSet::new();
+        let mut count = 0;
+        let mut modulus = 0;
+        for newest in held.iter().filter_map(|directive| directive.ownership.last()) {
+            count += newest.places.len();
+            places.extend(newest.places.iter().copied());
+            modulus = usize::try_from(newest.modulus).unwrap_or(0);
+        }
+        if !held.is_empty() && (count != modulus || places.len() != modulus) {
+            let what = format!("revision {revision} of {run}: {count} places, {} of {modulus}", places.len());
+            self.violate("I13", what);
+        }
+    }
+
+    /// I10, after a calm.
+    pub(super) fn check_leaders(&mut self) {
+        let key = self.leader().map(|(_, info)| info);
+        let mut active = Vec::new();
+        for (at, master) in self.masters.iter().enumerate() {
+            if let Some(reign) = master.reign.as_ref().filter(|reign| reign.live) {
+                active.push((Party::Master(at).to_string(), reign.epoch));
+            }
+        }
+        let agreed = key.as_ref().map(|info| (info.node.to_string(), info.epoch));
+        if active.len() != 1 || active.first() != agreed.as_ref() {
+            self.violate("I10", format!("after a calm {active:?} are active, the key says {agreed:?}"));
+        }
+    }
+}

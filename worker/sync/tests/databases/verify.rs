@@ -7,7 +7,7 @@ use crate::support::alone::Alone;
 use crate::support::rows::{Row, column, create, load, load_of, table};
 use crate::support::servers::Server;
 use crate::support::values;
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, join_all, select};
 use shanty_model::id::NodeId;
 use shanty_model::kind::db_sync::{
     self, DiffColumn, Mode, Note, OnExisting, OnLossy, Source, Spec, Step, Tally, Target, Verification,
@@ -62,6 +62,11 @@ impl Places {
         let pairs = engines.iter().flat_map(|from| engines.iter().map(move |to| (*from, *to)));
         pairs.filter_map(|(from, to)| Some((from, self.fresh(from)?, to, self.fresh(to)?))).collect()
     }
+}
+
+/// Does a test with all pairs at the same time: most of it is waiting for a second look at rows that differ.
+async fn each<T>(pairs: Vec<T>, test: impl AsyncFn(T)) {
+    join_all(pairs.into_iter().map(|pair| test(pair))).await;
 }
 
 async fn connect(url: &str) -> Box<dyn Connection> {
@@ -246,7 +251,7 @@ const FAULTS: [&str; 12] = [
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn planted_faults_are_found_told_apart_and_repaired() {
     let places = Places::all();
-    for (from, source, to, target) in places.pairs() {
+    each(places.pairs(), async |(from, source, to, target)| {
         let pair = format!("{from} → {to}");
         fill_items(from, &source).await;
         let run = Run::copied(&source, &target, spec("items")).await;
@@ -271,14 +276,15 @@ async fn planted_faults_are_found_told_apart_and_repaired() {
         let (found, notes) = run.compare(Verify::Checksum).await.unwrap();
         assert_eq!(figures(&found), (0, 0, 0, 0, true), "{pair}: {notes:?}");
         assert!(found.read_back, "{pair}: as it was copied");
-    }
+    })
+    .await;
 }
 
 /// One change at a time, so that numbers of rows, or of one row less and another one twice, say nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_smallest_change_of_the_target_is_seen_beside_what_was_read() {
     let places = Places::all();
-    for (from, source, to, target) in places.pairs() {
+    each(places.pairs(), async |(from, source, to, target)| {
         let pair = format!("{from} → {to}");
         fill_live(&source).await;
         let run = Run::copied(&source, &target, spec("live")).await;
@@ -299,13 +305,14 @@ async fn the_smallest_change_of_the_target_is_seen_beside_what_was_read() {
             let (found, notes) = run.compare(Verify::Checksum).await.unwrap();
             assert!(found.equal && found.read_back, "{pair}: {back}: {found:?} {notes:?}");
         }
-    }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_source_that_changed_since_it_was_read_is_for_a_repair() {
     let places = Places::all();
-    for (from, source, to, target) in places.pairs() {
+    each(places.pairs(), async |(from, source, to, target)| {
         let pair = format!("{from} → {to}");
         fill_live(&source).await;
         let some = Spec { condition: "id < 1000".into(), ..spec("live") };
@@ -325,7 +332,8 @@ async fn a_source_that_changed_since_it_was_read_is_for_a_repair() {
         // Now the target is as the source is, and not as it was read: both ends say that they are equal.
         let (found, notes) = run.compare(Verify::Checksum).await.unwrap();
         assert!(found.equal && !found.read_back, "{pair}: {found:?} {notes:?}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -409,7 +417,7 @@ fn words(n: u32) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn faults_are_found_whatever_keys_are_ordered_by() {
     let places = Places::all();
-    for (from, source, to, target) in places.pairs() {
+    each(places.pairs(), async |(from, source, to, target)| {
         let pair = format!("{from} → {to}");
         let text = exact(from);
         let sql = format!(
@@ -442,13 +450,14 @@ async fn faults_are_found_whatever_keys_are_ordered_by() {
             rows
         };
         assert_eq!(sorted(&source).await, sorted(&target).await, "{pair}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_without_a_key_are_counted_one_by_one() {
     let places = Places::all();
-    for (from, source, to, target) in places.pairs() {
+    each(places.pairs(), async |(from, source, to, target)| {
         let pair = format!("{from} → {to}");
         let sql = format!("CREATE TABLE log (line VARCHAR(40){}, n INTEGER)", exact(from));
         done(&source, &[&sql]).await;
@@ -468,7 +477,8 @@ async fn rows_without_a_key_are_counted_one_by_one() {
         let (found, notes) = run.compare(Verify::Repair).await.unwrap();
         assert_eq!(figures(&found), (1, 3, 0, 0, false), "{pair}: {found:?}");
         assert!(noted(&notes, "REPAIR_NEEDS_A_KEY"), "{pair}: {notes:?}");
-    }
+    })
+    .await;
 }
 
 /// Every kind of the source's engine, to the ends of its range; what the target cannot hold becomes NULL on the way.
@@ -542,7 +552,7 @@ async fn a_sweep_finds_what_was_deleted() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_that_change_meanwhile_raise_no_alarm() {
     let places = Places::all();
-    for (from, source, to, target) in places.pairs() {
+    each(places.pairs(), async |(from, source, to, target)| {
         let pair = format!("{from} → {to}");
         fill_live(&source).await;
         let run = Run::copied(&source, &target, spec("live")).await;
@@ -576,7 +586,8 @@ async fn rows_that_change_meanwhile_raise_no_alarm() {
         );
         let all = "SELECT id, v FROM live ORDER BY id";
         assert_eq!(content(&source, all).await, content(&target, all).await, "{pair}");
-    }
+    })
+    .await;
 }
 
 async fn fill_live(source: &str) {

@@ -1,6 +1,7 @@
 //! The simulation: many seeds, every invariant after every step, and every fence left out once to see that it is missed.
 //!
-//! `SHANTY_SIM_SEEDS=100000` plays more seeds, `SHANTY_SIM_ENOUGH=n` looks less or longer for a fence that is missed, `SHANTY_SIM_SEED=n … replay` one with its whole history.
+//! `SHANTY_SIM_SEEDS=100000` plays more seeds, `SHANTY_SIM_ENOUGH=n` looks less or longer for a fence that is missed,
+//! `SHANTY_SIM_SEED=n … replay` plays one with its whole history.
 
 use shanty_tests::sim::{Broken, Fence, Outcome, play};
 use std::collections::BTreeMap;

@@ -103,6 +103,29 @@ fn a_closed_loop_has_no_arrivals() {
     assert_eq!((pacer.next_due(), pacer.pop(u64::MAX), pacer.skip_to(SECOND)), (None, None, 0));
 }
 
+/// A change of the rate, or of the first score, at a millisecond.
+type Change = (u64, Option<u64>, u64);
+
+/// The plans that follow from `first`, with the milliseconds from which they hold.
+fn changed(first: Plan, scores: &[u64], mut changes: Vec<Change>) -> Vec<(u64, Plan)> {
+    changes.sort_unstable();
+    changes.dedup_by_key(|change| change.0);
+    let mut scores = scores.to_vec();
+    let mut plans = vec![(0, first)];
+    for (at_ms, rate, score) in changes {
+        let mut plan = plans.last().unwrap().1.clone();
+        match rate {
+            Some(rate) => plan.change_rate(at_ms * MS, rate),
+            None => {
+                scores[0] = score;
+                plan.change_split(at_ms * MS, scores.clone());
+            }
+        }
+        plans.push((at_ms, plan));
+    }
+    plans
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
@@ -127,21 +150,7 @@ proptest! {
         scores.push(1);
         let first = Plan::new(Load::Open { schedule: Schedule::new(&stages), arrivals }, scores.clone());
         // Each change is decided at `at - 100 ms` and told to each thread within 100 ms, one by one.
-        let mut changes = changes;
-        changes.sort_unstable();
-        changes.dedup_by_key(|change| change.0);
-        let mut plans = vec![(0, first)];
-        for (at_ms, rate, score) in changes {
-            let mut plan = plans.last().unwrap().1.clone();
-            match rate {
-                Some(rate) => plan.change_rate(at_ms * MS, rate),
-                None => {
-                    scores[0] = score;
-                    plan.change_split(at_ms * MS, scores.clone());
-                }
-            }
-            plans.push((at_ms, plan));
-        }
+        let plans = changed(first, &scores, changes);
         let end = plans[0].1.load.end_ns();
         let mut seen = Vec::new();
         let mut which = 0;
@@ -188,22 +197,8 @@ proptest! {
         steps in prop::collection::vec(1u64..40, 16),
         warm_up_ms in 0u64..2_000,
     ) {
-        let mut scores = scores;
-        let mut changes = changes;
-        changes.sort_unstable();
-        changes.dedup_by_key(|change| change.0);
-        let mut plans = vec![(0, Plan::new(constant(300_000, 3 * SECOND), scores.clone()))];
-        for (at_ms, rate, score) in changes {
-            let mut plan = plans.last().unwrap().1.clone();
-            match rate {
-                Some(rate) => plan.change_rate(at_ms * MS, rate),
-                None => {
-                    scores[0] = score;
-                    plan.change_split(at_ms * MS, scores.clone());
-                }
-            }
-            plans.push((at_ms, plan));
-        }
+        let first = Plan::new(constant(300_000, 3 * SECOND), scores.clone());
+        let plans = changed(first, &scores, changes);
         let end = plans[0].1.load.end_ns();
         let last = &plans.last().unwrap().1;
         let mut which = 0;

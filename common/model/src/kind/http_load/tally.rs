@@ -57,6 +57,8 @@ struct ShardSums {
     sent: u64,
     completed: u64,
     errors: u64,
+    dropped: u64,
+    astray: u64,
     response: Latencies,
     lateness: Latencies,
 }
@@ -121,6 +123,8 @@ impl Tally {
             sent: 0,
             completed: 0,
             errors: 0,
+            dropped: 0,
+            astray: 0,
             response: Latencies::new(),
             lateness: Latencies::new(),
         });
@@ -134,6 +138,8 @@ impl Tally {
         sums.sent += partial.sent;
         sums.completed += partial.completed;
         sums.errors += errors;
+        sums.dropped += partial.dropped;
+        sums.astray += partial.astray;
         sums.response.merge(&partial.response);
         sums.lateness.merge(&partial.lateness);
         self.total.add(partial);
@@ -204,7 +210,7 @@ impl Tally {
             completed: self.total.completed,
             errors,
             dropped: self.total.dropped,
-            astray: self.total.astray,
+            astray: self.total.astray + self.beyond(closing, from_ns, until_ns),
             lost,
             waited: self.total.waited,
             duration_ns,
@@ -253,6 +259,17 @@ impl Tally {
             plan.owned_between(index, from_ns, end.min(until_ns.max(self.covered_ns(shard))))
         });
         (accounted.sum(), 0)
+    }
+
+    /// What lost workers sent after others had their shares, or nobody: they went on, and their results came later.
+    fn beyond(&self, closing: Closing<'_>, from_ns: u64, until_ns: u64) -> u64 {
+        let over = closing.lost_shards.iter().filter_map(|(shard, _)| {
+            let sums = self.shards.get(shard)?;
+            let index = usize::try_from(*shard).unwrap_or(usize::MAX);
+            let owned = closing.plan.owned_between(index, from_ns, sums.covered_ns.min(until_ns));
+            Some((sums.sent + sums.dropped).saturating_sub(sums.astray + owned))
+        });
+        over.sum()
     }
 
     fn workers(&self, closing: Closing<'_>, from_ns: u64, until_ns: u64) -> Vec<WorkerReport> {
@@ -411,6 +428,38 @@ mod tests {
         });
         assert_eq!(report.lost, 15, "half of 30 arrivals between 2.0 s and 2.3 s");
         assert!(report.workers[1].was_lost && !report.workers[0].was_lost);
+    }
+
+    #[test]
+    fn a_lost_worker_that_went_on_is_counted_as_astray() {
+        let adds_up = |report: &Report| {
+            assert_eq!(
+                report.sent + report.dropped + report.lost,
+                report.scheduled + report.astray,
+                "{report:?}"
+            );
+        };
+        let at = 2_300_000_000;
+        let closing = |plan, lost_shards| Closing { plan, until_ns: u64::MAX, lost_shards, whole: true };
+        // Others had its share.
+        let mut plan = Plan::new(spec().settle().unwrap().load, vec![1, 1]);
+        plan.change_split(at, vec![1, 0]);
+        let mut tally = Tally::new(&spec());
+        for (s, sent) in [(0, 50), (1, 50), (2, 85), (3, 100)] {
+            tally.absorb(0, &node("a"), &second(s, sent, 0));
+            tally.absorb(1, &node("b"), &second(s, 50, 0));
+        }
+        let report = tally.report(closing(&plan, &[(1, at)]));
+        assert_eq!((report.sent, report.astray, report.lost), (385, 85, 0));
+        adds_up(&report);
+        // Nobody had it.
+        let mut plan = Plan::new(spec().settle().unwrap().load, vec![1]);
+        plan.change_split(at, vec![0]);
+        let mut tally = Tally::new(&spec());
+        (0..4).for_each(|s| tally.absorb(0, &node("a"), &second(s, 100, 0)));
+        let report = tally.report(closing(&plan, &[(0, at)]));
+        assert_eq!((report.sent, report.astray, report.lost), (300, 170, 170));
+        adds_up(&report);
     }
 
     #[test]

@@ -432,6 +432,9 @@ mod tests {
 
     #[test]
     fn a_lost_worker_that_went_on_is_counted_as_astray() {
+        fn closing<'a>(plan: &'a Plan, lost_shards: &'a [(u32, u64)]) -> Closing<'a> {
+            Closing { plan, until_ns: u64::MAX, lost_shards, whole: true }
+        }
         let adds_up = |report: &Report| {
             assert_eq!(
                 report.sent + report.dropped + report.lost,
@@ -440,7 +443,6 @@ mod tests {
             );
         };
         let at = 2_300_000_000;
-        let closing = |plan, lost_shards| Closing { plan, until_ns: u64::MAX, lost_shards, whole: true };
         // Others had its share.
         let mut plan = Plan::new(spec().settle().unwrap().load, vec![1, 1]);
         plan.change_split(at, vec![1, 0]);

@@ -168,7 +168,8 @@ async fn a_leader_that_workers_hear_is_not_ended_by_sentinels_that_do_not() {
         cluster.client_of(1).cluster.clone().transfer_leadership(request).await.expect("m1 leads");
     }
     let client = cluster.client_of(0);
-    let epoch = client.get_cluster().await.expect("answers").epoch;
+    // A transfer is done when the key is m1's; m1 fences the store before it answers as leader.
+    let epoch = until("m1 answers", Duration::from_secs(5), async || client.get_cluster().await).await.epoch;
     relay.cut(true);
     // Long enough for silence, and for the door that nobody opens.
     tokio::time::sleep(Duration::from_secs(8)).await;

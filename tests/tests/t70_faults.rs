@@ -1,7 +1,7 @@
 //! Faults done to a real cluster while a load run and a sync go on; what must hold is judged from outside.
 //!
 //! A short selection always; all of them with `SHANTY_FAULTS=N`, each N times (`tests/run --faults` sets 1);
-//! `SHANTY_FAULTS_ONLY=part of a name` picks some, `SHANTY_FAULTS_TABLE=file` keeps the table. An hour of noise with
+//! `SHANTY_FAULTS_ONLY=name or a part of names` picks one or some, `SHANTY_FAULTS_TABLE=file` keeps the table. An hour of noise with
 //! `SHANTY_NOISE=3600`.
 //! In: etcd, PostgreSQL, namespaces. Out: a table. Only invariants and an end of all patience fail; figures are printed.
 
@@ -48,7 +48,7 @@ async fn play(faults: &[Fault]) -> Option<Table> {
                 outcome.breaches,
                 began.elapsed()
             ),
-            Err(why) => eprintln!("{:>2} {:<55} {why}", fault.row, fault.name),
+            Err(why) => eprintln!("{:>2} {:<55} {why}\n{}", fault.row, fault.name, on.last_words()),
         }
         let spoilt = outcome.is_err();
         table.add(fault, outcome);
@@ -79,7 +79,11 @@ async fn every_fault_is_survived() {
     };
     let _alone = ALONE.lock().await;
     let only = std::env::var("SHANTY_FAULTS_ONLY").unwrap_or_default();
-    let chosen: Vec<Fault> = all().into_iter().filter(|fault| fault.name.contains(&only)).collect();
+    let mut chosen = all();
+    match chosen.iter().find(|fault| fault.name == only) {
+        Some(fault) => chosen = vec![*fault],
+        None => chosen.retain(|fault| fault.name.contains(&only)),
+    }
     let mut faults = Vec::new();
     for _ in 0..times {
         faults.extend_from_slice(&chosen);

@@ -125,10 +125,10 @@ impl Stage {
         let clients = self.others(None);
         asked("the cluster is whole", WHOLE, async || {
             let mut named = Vec::new();
-            for client in &clients {
+            for (client, node) in clients.iter().zip(&self.cluster.masters) {
                 let now = tokio::time::timeout(ANSWER, client.get_cluster()).await;
-                let now = now.map_err(|_| "a master does not answer".to_owned())?;
-                let now = now.map_err(|status| status.to_string())?;
+                let now = now.map_err(|_| format!("{} does not answer", node.name))?;
+                let now = now.map_err(|status| format!("{}: {status}", node.name))?;
                 if (now.masters(), now.workers(), now.sentinels()) != (3, 3, 3) || now.leader.is_empty() {
                     return Err(format!("{now:?}"));
                 }
@@ -142,6 +142,14 @@ impl Stage {
             }
         })
         .await
+    }
+
+    /// What each node said last, for a fault that was not survived.
+    #[must_use]
+    pub fn last_words(&self) -> String {
+        let cluster = &self.cluster;
+        let nodes = cluster.masters.iter().chain(&cluster.sentinels).chain(&cluster.workers);
+        nodes.map(|node| format!("--- {} said last\n{}\n", node.name, node.process.last_words())).collect()
     }
 
     /// An empty target for a sync, without a key: a row that is written twice shows.

@@ -98,7 +98,9 @@ impl World {
 impl Inner {
     fn build(&self) -> Result<(), String> {
         let ([a, b, c], bridge) = (self.net, format!("{}b", self.tag));
-        ip(&format!("link add {bridge} type bridge"))?;
+        // A bridge without an address of its own takes the lowest of its cables': each new place might change it, and
+        // nodes that know the old one send into the void until they ask again.
+        ip(&format!("link add {bridge} address 02:00:{a:02x}:{b:02x}:{c:02x}:01 type bridge"))?;
         for last in OUTSIDE {
             ip(&format!("addr add {a}.{b}.{c}.{last}/24 dev {bridge}"))?;
         }
@@ -219,6 +221,18 @@ mod tests {
         assert_eq!(maker("sh123x0n4", 'n'), Some(123));
         for other in ["sh123x0n4", "shb", "eth0", "docker0", "shed1xb"] {
             assert_eq!(maker(other, 'b'), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_new_place_leaves_the_address_of_the_bridge_as_it_is() {
+        let Some(world) = World::start() else { return };
+        let address = format!("/sys/class/net/{}b/address", world.0.tag);
+        let read = || std::fs::read_to_string(&address).unwrap();
+        let before = read();
+        for name in ["a", "b", "c", "d", "e", "f"] {
+            let _made = world.place(name);
+            assert_eq!(read(), before, "{name}");
         }
     }
 

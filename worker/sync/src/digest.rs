@@ -2,17 +2,18 @@
 //!
 //! ```text
 //!  row   cells, each its length and its bytes; or the engine's own bytes     ─► a hash of 64 bits (XXH3)
+//!        the engine's own bytes as its servers hash them                     ─► a hash of theirs
 //!  rows  how many, and the sum of their hashes modulo 2⁶⁴: the same in any order, other with a row twice
 //! ```
 //! A copy makes the digest of the rows that it writes, and keeps it in its shard's row; a comparison makes it of the rows
-//! that it reads back from the target. Both are made here, so equal rows have one digest.
+//! that it reads back from the target, or has the target's server make it. Equal rows have one digest in each [`Way`].
 //!
 //! In: cells, rows, words. Out: digests. Never: memory of its own for a row or a cell; a row hash taken for proof
 //! against somebody who looks for two rows with one hash. Tests: below; `worker/sync/tests/databases/verify.rs`.
 
-use crate::db::Engine;
+use crate::db::{Dialect, Engine, RawHasher};
 use crate::plan::Pair;
-use crate::schema::CellForm;
+use crate::schema::{CellForm, Column};
 use md5::{Digest as _, Md5};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
@@ -28,11 +29,57 @@ pub(crate) fn md5_hex(bytes: &[u8]) -> String {
     })
 }
 
+/// How a row is hashed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(crate) enum Way {
+    /// By its cells.
+    Cells,
+    /// As the engine's own bytes.
+    Bytes,
+    /// As the engine's servers hash it.
+    Server,
+}
+
+/// How a copy hashes the rows that it reads.
+#[derive(Debug)]
+pub(crate) struct Hashing {
+    /// Its way.
+    pub(crate) way: Way,
+    /// For [`Way::Cells`].
+    forms: Vec<CellForm>,
+    /// For the others.
+    raw: RawHasher,
+}
+
+impl Hashing {
+    /// For a copy of `columns`; `raw` when rows pass as the engine's own bytes.
+    pub(crate) fn new(columns: &[Pair], from: &dyn Dialect, to: &dyn Dialect, raw: bool) -> Hashing {
+        let targets: Vec<Column> = columns.iter().map(|pair| pair.target.clone()).collect();
+        let servers = if from.hash_family() == to.hash_family() { to.raw_hasher(&targets) } else { None };
+        let (way, hasher): (Way, RawHasher) = match servers.filter(|_| raw) {
+            Some(servers) => (Way::Server, servers),
+            None => (if raw { Way::Bytes } else { Way::Cells }, raw_hash),
+        };
+        Hashing { way, forms: forms(columns, from.engine(), to.engine()), raw: hasher }
+    }
+
+    /// The form of a column's cells.
+    pub(crate) fn form(&self, column: usize) -> Option<CellForm> {
+        self.forms.get(column).copied()
+    }
+
+    /// The hash of a row in the engine's own bytes.
+    pub(crate) fn raw(&self, row: &[u8]) -> u64 {
+        (self.raw)(row)
+    }
+}
+
 /// The digest of some rows, in no order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RowDigest {
-    /// Whether rows are hashed as the engine's own bytes; by their cells otherwise.
-    pub(crate) raw: bool,
+    /// How they are hashed.
+    pub(crate) way: Way,
     /// How many.
     pub(crate) rows: u64,
     sum: u64,
@@ -40,8 +87,13 @@ pub(crate) struct RowDigest {
 
 impl RowDigest {
     /// Of no rows.
-    pub(crate) fn new(raw: bool) -> RowDigest {
-        RowDigest { raw, rows: 0, sum: 0 }
+    pub(crate) fn new(way: Way) -> RowDigest {
+        RowDigest::of(way, 0, 0)
+    }
+
+    /// Of `rows` rows whose hashes have this sum modulo 2⁶⁴.
+    pub(crate) fn of(way: Way, rows: u64, sum: u64) -> RowDigest {
+        RowDigest { way, rows, sum }
     }
 
     /// From a shard's detail; what is not legible was never written.
@@ -62,11 +114,8 @@ impl RowDigest {
 
     /// Of the rows of both; none when they were not hashed in one way.
     pub(crate) fn joined(self, other: RowDigest) -> Option<RowDigest> {
-        (self.raw == other.raw).then(|| RowDigest {
-            raw: self.raw,
-            rows: self.rows + other.rows,
-            sum: self.sum.wrapping_add(other.sum),
-        })
+        let sum = self.sum.wrapping_add(other.sum);
+        (self.way == other.way).then(|| RowDigest::of(self.way, self.rows + other.rows, sum))
     }
 }
 
@@ -156,7 +205,7 @@ mod tests {
     }
 
     fn digest(rows: &[u64]) -> RowDigest {
-        let mut digest = RowDigest::new(false);
+        let mut digest = RowDigest::new(Way::Cells);
         rows.iter().for_each(|row| digest.add(*row));
         digest
     }
@@ -213,7 +262,7 @@ mod tests {
         for detail in ["", "{}", "{\"mended\":{}}", "1"] {
             assert_eq!(RowDigest::read(detail), None, "{detail}");
         }
-        assert_eq!(RowDigest::new(true).joined(RowDigest::new(false)), None);
+        assert_eq!(RowDigest::new(Way::Server).joined(RowDigest::new(Way::Bytes)), None);
     }
 
     proptest! {

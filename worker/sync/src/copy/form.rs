@@ -4,7 +4,7 @@
 
 use super::page::RowForm;
 use crate::db::{Connection, Dialect, Load, Order, SelectParts};
-use crate::digest;
+use crate::digest::Hashing;
 use crate::error::SyncError;
 use crate::plan::{By, Key, Piece, TablePlan};
 use crate::schema::{Column, Kind, pair};
@@ -83,7 +83,7 @@ impl Form {
             key_columns: order.iter().map(|column| (*column).clone()).collect(),
             dialect: from,
             on_lossy,
-            hashed: digests.then(|| digest::forms(&plan.columns, from.engine(), to.engine())),
+            hashing: digests.then(|| Hashing::new(&plan.columns, from, to, raw)),
         };
         let load =
             Load { table: plan.target.name.clone(), columns: targets, on_duplicate: plan.on_duplicate() };

@@ -8,9 +8,9 @@
 //! Tests: below.
 
 use crate::db::{Dialect, RowEncoder, RowSink, Rows};
-use crate::digest::{CellHasher, RowDigest, raw_hash};
+use crate::digest::{CellHasher, Hashing, RowDigest};
 use crate::plan::{Key, Pair};
-use crate::schema::{Applied, CellForm, Codec, Column};
+use crate::schema::{Applied, Codec, Column};
 use shanty_model::kind::db_sync::OnLossy;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -149,8 +149,8 @@ pub struct RowForm {
     pub dialect: &'static dyn Dialect,
     /// What happens to a value that the target cannot hold.
     pub on_lossy: OnLossy,
-    /// In which forms cells are hashed as they pass; none when no digest is wanted.
-    pub hashed: Option<Vec<CellForm>>,
+    /// How rows are hashed as they pass; none when no digest is wanted.
+    pub(crate) hashing: Option<Hashing>,
 }
 
 impl RowForm {
@@ -241,8 +241,8 @@ impl<'a> PageMaker<'a> {
             },
         };
         form.encoder.cell(column, written, &mut self.page.payload);
-        if let Some(cell) = form.hashed.as_ref().and_then(|forms| forms.get(column)) {
-            self.hasher.cell(*cell, written);
+        if let Some(cell) = form.hashing.as_ref().and_then(|hashing| hashing.form(column)) {
+            self.hasher.cell(cell, written);
         }
     }
 
@@ -279,7 +279,7 @@ impl RowSink for PageMaker<'_> {
             self.page.keys.push(KEY_END);
         }
         self.form.encoder.end_row(&mut self.page.payload);
-        let hash = self.form.hashed.as_ref().map(|_| self.hasher.end_row());
+        let hash = self.form.hashing.as_ref().map(|_| self.hasher.end_row());
         if let Some(reason) = self.wrong.take() {
             let key: Key = self.key.iter().map(|cell| String::from_utf8_lossy(cell).into_owned()).collect();
             let row = self.page.payload.split_off(self.row_start);
@@ -305,7 +305,7 @@ impl RowSink for PageMaker<'_> {
     fn raw_row(&mut self, row: &[u8]) -> ControlFlow<()> {
         self.page.payload.extend_from_slice(row);
         self.page.ends.push(self.page.payload.len());
-        self.page.hashes.extend(self.form.hashed.as_ref().map(|_| raw_hash(row)));
+        self.page.hashes.extend(self.form.hashing.as_ref().map(|hashing| hashing.raw(row)));
         self.page.bytes += u64::try_from(row.len()).unwrap_or(0);
         self.go_on()
     }

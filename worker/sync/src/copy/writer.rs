@@ -17,7 +17,7 @@ use super::reader::{Read, Reader, Sizes};
 use super::turn::Turn;
 use crate::control::{Held, Position, Rejected};
 use crate::db::{Class, Connection};
-use crate::digest::{RowDigest, md5_hex};
+use crate::digest::{RowDigest, Way, md5_hex};
 use crate::error::{Doing, SyncError};
 use crate::plan::{By, Key, Piece, TablePlan};
 use crate::work::{REPORT_EVERY, Work};
@@ -90,7 +90,7 @@ async fn copy_over_new_sessions(
     let digests = work.digests();
     let form = Form::new(&plan, &held.at.piece, source.as_ref(), target.as_ref(), spec.on_lossy, digests)?;
     let form = Arc::new(form);
-    held.at.detail = begun(&held.at, digests.then_some(form.raw));
+    held.at.detail = begun(&held.at, form.rows.hashing.as_ref().map(|hashing| hashing.way));
     let (out, pages) = mpsc::channel(1);
     let (free, memory) = mpsc::channel(2);
     let reader = Reader {
@@ -137,11 +137,11 @@ async fn copy_over_new_sessions(
 
 /// The digest from which a copy goes on, as its shard keeps it; nothing where none is wanted, or where rows are written
 /// that are in none.
-fn begun(at: &Position, raw: Option<bool>) -> String {
-    let Some(raw) = raw else { return String::new() };
+fn begun(at: &Position, way: Option<Way>) -> String {
+    let Some(way) = way else { return String::new() };
     let is_new = at.cursor.is_none() && at.rows + at.bad_rows == 0;
-    let kept = if is_new { Some(RowDigest::new(raw)) } else { RowDigest::read(&at.detail) };
-    kept.filter(|kept| kept.raw == raw).map(|kept| kept.detail()).unwrap_or_default()
+    let kept = if is_new { Some(RowDigest::new(way)) } else { RowDigest::read(&at.detail) };
+    kept.filter(|kept| kept.way == way).map(|kept| kept.detail()).unwrap_or_default()
 }
 
 /// A former attempt may have cut parts off without living to say so.

@@ -72,6 +72,11 @@ pub trait RowEncoder: Send + Sync {
     fn end_row(&self, out: &mut Vec<u8>);
 }
 
+/// The hash of a raw row (see [`Rows::Raw`]): 60 bits.
+///
+/// [`Rows::Raw`]: super::Rows::Raw
+pub type RawHasher = fn(&[u8]) -> u64;
+
 /// How an engine writes SQL.
 pub trait Dialect: Send + Sync + fmt::Debug {
     /// The engine.
@@ -206,6 +211,13 @@ pub trait Dialect: Send + Sync + fmt::Debug {
     /// [`Rows::Raw`]: super::Rows::Raw
     fn raw_key(&self, column: &Column, index: usize, row: &[u8]) -> Option<String> {
         let _ = (column, index, row);
+        None
+    }
+
+    /// Makes of a raw row with these columns what the server answers for their [`Dialect::row_hash`] with `same_engine`;
+    /// none where that is not known here.
+    fn raw_hasher(&self, columns: &[Column]) -> Option<RawHasher> {
+        let _ = columns;
         None
     }
 }

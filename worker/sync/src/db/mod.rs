@@ -20,6 +20,8 @@ pub mod postgres;
 pub mod sqlite;
 
 pub use connection::{Connection, Load, Loaded, OnDuplicate, RowSink, Rows, SafeUpper, Select, TextRow};
-pub use dialect::{Comparison, ControlTypes, Dialect, Engine, Order, RowEncoder, SelectParts, Side};
+pub use dialect::{
+    Comparison, ControlTypes, Dialect, Engine, Order, RawHasher, RowEncoder, SelectParts, Side,
+};
 pub use error::{Class, DbError};
 pub use open::{Endpoint, open};

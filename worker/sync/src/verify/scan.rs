@@ -15,7 +15,7 @@ use std::ops::ControlFlow;
 pub(super) struct Sum {
     pub(super) rows: u64,
     /// Modulo 2⁶⁴; the hashes have 60 bits.
-    hashes: u64,
+    pub(super) hashes: u64,
 }
 
 /// Sums by group.

@@ -3,8 +3,8 @@
 //! In: names, columns, canonical values. Out: SQL. Never: a connection.
 //! Tests: below; against a server in `worker/sync/tests/databases/postgres.rs`.
 
-use super::{ddl, hash, raw, types, write};
-use crate::db::{Comparison, ControlTypes, Dialect, Engine, Order, RowEncoder, SelectParts, Side};
+use super::{ddl, hash, raw, record, types, write};
+use crate::db::{Comparison, ControlTypes, Dialect, Engine, Order, RawHasher, RowEncoder, SelectParts, Side};
 use crate::schema::{Column, Kind, Table};
 use std::fmt::Write as _;
 
@@ -212,6 +212,11 @@ impl Dialect for Postgres {
     fn raw_key(&self, column: &Column, index: usize, row: &[u8]) -> Option<String> {
         raw::key(column, index, row)
     }
+
+    fn raw_hasher(&self, columns: &[Column]) -> Option<RawHasher> {
+        // Texts are sent in UTF-8 and hashed as they are kept.
+        (self.records && self.utf8 && hash::is_of_sent(columns)).then_some(record::hash)
+    }
 }
 
 #[cfg(test)]
@@ -306,6 +311,18 @@ mod tests {
         assert!(sql.contains("pid = 12 ") && sql.contains("= 1700000000000000"), "{sql}");
         assert_eq!(UTF8.kill("12"), None);
         assert_eq!(UTF8.kill("1 OR 1=1.2"), None);
+    }
+
+    #[test]
+    fn rows_of_common_types_are_hashed_by_the_server_and_here() {
+        let id = column("id", "bigint", Kind::Int { bits: 64, unsigned: false });
+        let name = column("name", "character varying(9)", Kind::Text { limit: Some(9) });
+        let blank = column("blank", "character(9)", Kind::Char { length: 9 });
+        assert!(UTF8.raw_hasher(&[id.clone(), name.clone()]).is_some());
+        // It is sent with its blanks and hashed without.
+        assert!(UTF8.raw_hasher(&[id.clone(), blank]).is_none());
+        assert!(OTHER.raw_hasher(&[id.clone(), name.clone()]).is_none());
+        assert!(UTF8_BEFORE_14.raw_hasher(&[id, name]).is_none());
     }
 
     #[test]

@@ -70,31 +70,48 @@ fn shortest(name: &str) -> String {
     )
 }
 
-/// What [`record`] takes of a column: the value where the server's hash tells all values apart that print
-/// differently, else bytes or a text.
+/// What [`record`] takes of a column: where both ends have one kind, what the server would send of it in binary, so that
+/// all values are told apart that print differently (the hash of a `bigint` folds it first, and -0 and 0, 1.0 and 1.00 hash
+/// alike); else a text.
 pub(super) fn part(side: &Side<'_>) -> Option<String> {
     if side.column.kind != *side.other {
         return text(side).map(|text| format!("({text}) COLLATE \"C\""));
     }
     let name = ident(&side.column.name);
-    Some(match side.column.kind {
-        // The hash of 64 bits folds them into 32 first, so that it is that of a smaller number.
-        Kind::Int { bits: 64, unsigned: false } => format!("int8send({name})"),
-        Kind::DateTime { .. } => format!("timestamp_send({name})"),
-        Kind::Timestamp { .. } => format!("timestamptz_send({name})"),
-        Kind::Bool | Kind::Date | Kind::Uuid | Kind::Binary { .. } | Kind::Bytes { .. } => name,
-        Kind::Int { bits: ..=32, unsigned: false } => name,
-        // -0 and 0, 1.0 and 1.00 hash alike.
-        Kind::Float { bits: 32 } => format!("float4send({name})"),
-        Kind::Float { .. } => format!("float8send({name})"),
-        Kind::Decimal { .. } => format!("numeric_send({name})"),
-        _ => format!("{name}::text COLLATE \"C\""),
-    })
+    Some(sent(&side.column.kind, &name).unwrap_or_else(|| format!("{name}::text COLLATE \"C\"")))
+}
+
+/// An expression whose hash is that of the bytes that the server sends of a column; none for kinds for which that is not
+/// tried.
+fn sent(kind: &Kind, name: &str) -> Option<String> {
+    let function = match kind {
+        // These are the bytes.
+        Kind::Binary { .. } | Kind::Bytes { .. } => return Some(name.to_owned()),
+        Kind::Text { .. } | Kind::Enum { .. } => return Some(format!("{name}::text COLLATE \"C\"")),
+        Kind::Bool => "boolsend",
+        Kind::Int { bits: 16, unsigned: false } => "int2send",
+        Kind::Int { bits: 32, unsigned: false } => "int4send",
+        Kind::Int { bits: 64, unsigned: false } => "int8send",
+        Kind::Float { bits: 32 } => "float4send",
+        Kind::Float { bits: 64 } => "float8send",
+        Kind::Decimal { .. } => "numeric_send",
+        Kind::Date => "date_send",
+        Kind::DateTime { .. } => "timestamp_send",
+        Kind::Timestamp { .. } => "timestamptz_send",
+        Kind::Uuid => "uuid_send",
+        _ => return None,
+    };
+    Some(format!("{function}({name})"))
+}
+
+/// Whether [`record`] of these columns, at two ends of these kinds, is the hash of the bytes that the server sends.
+pub(super) fn is_of_sent(columns: &[Column]) -> bool {
+    columns.iter().all(|column| sent(&column.kind, "").is_some())
 }
 
 /// A hash of a row by the server's own hash of records, which PostgreSQL has from 14 on.
 pub(super) fn record(parts: &[String]) -> String {
-    format!("(hash_record_extended(ROW({}), 0) & 1152921504606846975)", parts.join(", "))
+    format!("(hash_record_extended(ROW({}), 0) & {})", parts.join(", "), super::record::KEPT)
 }
 
 /// A cell as [`Kind`] writes it; bytes as small hex.

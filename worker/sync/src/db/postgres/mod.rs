@@ -16,6 +16,7 @@
 //! | `write` | COPY FROM: text and binary |
 //! | `replace` | rows whose keys are there already |
 //! | `raw` | rows in COPY's binary form |
+//! | `record` | the hash that a server has for such a row |
 //! | `error` | classes of errors |
 
 mod catalog;
@@ -26,6 +27,7 @@ mod facts;
 mod hash;
 mod raw;
 mod read;
+mod record;
 mod replace;
 mod session;
 mod types;

@@ -124,15 +124,28 @@ fn length(bytes: Option<&[u8]>) -> Option<i32> {
     bytes?.first_chunk().map(|bytes| i32::from_be_bytes(*bytes))
 }
 
+/// The fields of a row in their order; none for NULL.
+pub(super) fn fields(row: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
+    let mut rest = row.get(2..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let (head, after) = rest.split_first_chunk()?;
+        match usize::try_from(i32::from_be_bytes(*head)) {
+            Ok(length) => {
+                let (field, next) = after.split_at_checked(length)?;
+                rest = next;
+                Some(Some(field))
+            }
+            Err(_null) => {
+                rest = after;
+                Some(None)
+            }
+        }
+    })
+}
+
 /// The field `index` of a row; none for NULL or no such field.
 fn field(row: &[u8], index: usize) -> Option<&[u8]> {
-    let mut rest = row.get(2..)?;
-    for _ in 0..index {
-        let skipped = usize::try_from(length(Some(rest))?).unwrap_or_default();
-        rest = rest.get(4 + skipped..)?;
-    }
-    let length = usize::try_from(length(Some(rest))?).ok()?;
-    rest.get(4..4 + length)
+    fields(row).nth(index)?
 }
 
 /// Whether [`key`] reads values of the column.

@@ -41,27 +41,41 @@ pub(crate) enum Way {
     Server,
 }
 
+/// How rows are sent to the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// As the source's own bytes.
+    Passed,
+    /// Encoded in the target's binary form.
+    Raw,
+    /// Encoded otherwise.
+    Encoded,
+}
+
 /// How a copy hashes the rows that it reads.
 #[derive(Debug)]
 pub(crate) struct Hashing {
     /// Its way.
     pub(crate) way: Way,
-    /// For [`Way::Cells`].
+    /// For [`Way::Cells`]; none for the others.
     forms: Vec<CellForm>,
     /// For the others.
     raw: RawHasher,
 }
 
 impl Hashing {
-    /// For a copy of `columns`; `raw` when rows pass as the engine's own bytes.
-    pub(crate) fn new(columns: &[Pair], from: &dyn Dialect, to: &dyn Dialect, raw: bool) -> Hashing {
+    /// For a copy of `columns` whose rows are sent in this way.
+    pub(crate) fn new(columns: &[Pair], from: &dyn Dialect, to: &dyn Dialect, sent: Sent) -> Hashing {
         let targets: Vec<Column> = columns.iter().map(|pair| pair.target.clone()).collect();
-        let servers = if from.hash_family() == to.hash_family() { to.raw_hasher(&targets) } else { None };
-        let (way, hasher): (Way, RawHasher) = match servers.filter(|_| raw) {
-            Some(servers) => (Way::Server, servers),
-            None => (if raw { Way::Bytes } else { Way::Cells }, raw_hash),
-        };
-        Hashing { way, forms: forms(columns, from.engine(), to.engine()), raw: hasher }
+        let servers = if sent == Sent::Encoded { None } else { to.raw_hasher(&targets) };
+        match (servers, sent) {
+            (Some(servers), _) => Hashing { way: Way::Server, forms: Vec::new(), raw: servers },
+            (None, Sent::Passed) => Hashing { way: Way::Bytes, forms: Vec::new(), raw: raw_hash },
+            // What is read back raw is not always what was sent.
+            (None, Sent::Raw | Sent::Encoded) => {
+                Hashing { way: Way::Cells, forms: forms(columns, from.engine(), to.engine()), raw: raw_hash }
+            }
+        }
     }
 
     /// The form of a column's cells.

@@ -4,7 +4,7 @@
 
 use super::page::RowForm;
 use crate::db::{Connection, Dialect, Load, Order, SelectParts};
-use crate::digest::Hashing;
+use crate::digest::{Hashing, Sent};
 use crate::error::SyncError;
 use crate::plan::{By, Key, Piece, TablePlan};
 use crate::schema::{Column, Kind, pair};
@@ -16,7 +16,7 @@ pub struct Form {
     pub rows: RowForm,
     /// What is selected, in words of the source's columns: the data, then keys that are not among it.
     pub columns: Vec<Column>,
-    /// Whether rows go through as the engine's own bytes.
+    /// Whether rows pass as the source's own bytes.
     pub raw: bool,
     /// Where they go.
     pub load: Load,
@@ -73,17 +73,23 @@ impl Form {
             exprs = sources.iter().map(|column| from.ident(&column.name)).collect();
             key_at = raw_at;
         }
+        let encoder = to.raw_encoder(&targets).unwrap_or_else(|| to.encoder(&targets));
+        let sent = match (raw, encoder.is_raw()) {
+            (true, _) => Sent::Passed,
+            (false, true) => Sent::Raw,
+            (false, false) => Sent::Encoded,
+        };
         let (names, nullable) = RowForm::names_of(&plan.columns);
         let rows = RowForm {
             codecs,
-            encoder: to.encoder(&targets),
+            encoder,
             names,
             nullable,
             key_at,
             key_columns: order.iter().map(|column| (*column).clone()).collect(),
             dialect: from,
             on_lossy,
-            hashing: digests.then(|| Hashing::new(&plan.columns, from, to, raw)),
+            hashing: digests.then(|| Hashing::new(&plan.columns, from, to, sent)),
         };
         let load =
             Load { table: plan.target.name.clone(), columns: targets, on_duplicate: plan.on_duplicate() };

@@ -81,15 +81,7 @@ async fn write(
 }
 
 fn refused(form: &Form, page: &Page, row: usize, error: &DbError, most: u32) -> SyncError {
-    let key = if page.raw {
-        let rows = &form.rows;
-        let cells = rows.key_at.iter().zip(&rows.key_columns);
-        let key: Option<Vec<String>> =
-            cells.map(|(at, column)| rows.dialect.raw_key(column, *at, page.row(row))).collect();
-        key.map_or_else(String::new, |key| format!("({})", key.join(", ")))
-    } else {
-        page.key_shown(row)
-    };
+    let key = page.key_shown(row, &form.rows);
     let remedy = if most == 0 {
         "correct it in the source, or allow max_bad_rows".to_owned()
     } else {

@@ -8,7 +8,7 @@
 //! Tests: below.
 
 use crate::db::{Dialect, RowEncoder, RowSink, Rows};
-use crate::digest::{CellHasher, Hashing, RowDigest};
+use crate::digest::{CellHasher, Hashing, RowDigest, Way};
 use crate::plan::{Key, Pair};
 use crate::schema::{Applied, Codec, Column};
 use shanty_model::kind::db_sync::OnLossy;
@@ -26,8 +26,10 @@ pub struct Page {
     key_ends: Vec<usize>,
     /// The hash of each row; empty when no digest is wanted.
     hashes: Vec<u64>,
-    /// Whether rows are in the engine's binary form.
-    pub raw: bool,
+    /// Whether rows are in the target's binary form.
+    raw: bool,
+    /// Whether they passed as the source's own bytes: their keys are in them.
+    passed: bool,
     /// Bytes of the cells as read.
     pub bytes: u64,
     /// Key of the last row; none without rows or without a key.
@@ -84,10 +86,14 @@ impl Page {
         }
     }
 
-    /// The key of one row, for people.
+    /// The key of one row of this form, for people.
     #[must_use]
-    pub fn key_shown(&self, index: usize) -> String {
-        shown(&self.key(index))
+    pub fn key_shown(&self, index: usize, form: &RowForm) -> String {
+        if self.passed {
+            form.raw_key(self.row(index)).as_deref().map_or_else(nameless, shown)
+        } else {
+            shown(&self.key(index))
+        }
     }
 
     /// Adds the rows to a digest, but for those whose indexes are in `except`, which grow.
@@ -128,7 +134,11 @@ impl Page {
 }
 
 fn shown(key: &[String]) -> String {
-    if key.is_empty() { "a row without a key".to_owned() } else { format!("({})", key.join(", ")) }
+    if key.is_empty() { nameless() } else { format!("({})", key.join(", ")) }
+}
+
+fn nameless() -> String {
+    "a row without a key".to_owned()
 }
 
 /// How the rows of a table are encoded.
@@ -159,6 +169,12 @@ impl RowForm {
     pub fn names_of(columns: &[Pair]) -> (Vec<String>, Vec<bool>) {
         columns.iter().map(|pair| (pair.target.name.clone(), pair.target.nullable)).unzip()
     }
+
+    /// The key of a row that passes as the source's own bytes; none when it cannot be read.
+    fn raw_key(&self, row: &[u8]) -> Option<Key> {
+        let columns = self.key_at.iter().zip(&self.key_columns);
+        columns.map(|(at, column)| self.dialect.raw_key(column, *at, row)).collect()
+    }
 }
 
 /// Fills a page from a read.
@@ -175,13 +191,15 @@ pub struct PageMaker<'a> {
 }
 
 impl<'a> PageMaker<'a> {
-    /// A maker that uses the memory of `page` and ends the read once the payload has `most_bytes`.
+    /// A maker that uses the memory of `page` and ends the read once the payload has `most_bytes`; with `passes`, of rows
+    /// that pass as the source's own bytes.
     #[must_use]
-    pub fn new(form: &'a RowForm, mut page: Page, raw: bool, most_bytes: usize) -> PageMaker<'a> {
+    pub fn new(form: &'a RowForm, mut page: Page, passes: bool, most_bytes: usize) -> PageMaker<'a> {
         page.clear();
         // At once: what grows by doubling leaves its former places behind, half as much again.
         page.payload.reserve_exact(most_bytes);
-        page.raw = raw;
+        page.passed = passes;
+        page.raw = passes || form.encoder.is_raw();
         let key = vec![Vec::new(); form.key_at.len()];
         PageMaker {
             form,
@@ -203,16 +221,11 @@ impl<'a> PageMaker<'a> {
         let full = limit.is_some_and(|limit| u64::try_from(read).unwrap_or(u64::MAX) >= limit);
         let broken_off = self.page.payload.len() >= self.most_bytes;
         self.page.last = !full && !broken_off;
-        if self.page.raw {
-            self.page.last_key = self.raw_key();
+        if self.page.passed {
+            let last = self.page.rows().checked_sub(1);
+            self.page.last_key = last.and_then(|last| self.form.raw_key(self.page.row(last)));
         }
         self.page
-    }
-
-    fn raw_key(&self) -> Option<Key> {
-        let row = self.page.row(self.page.rows().checked_sub(1)?);
-        let columns = self.form.key_at.iter().zip(&self.form.key_columns);
-        columns.map(|(at, column)| self.form.dialect.raw_key(column, *at, row)).collect()
     }
 
     fn encode(&mut self, column: usize, value: Option<&[u8]>) {
@@ -240,7 +253,10 @@ impl<'a> PageMaker<'a> {
                 }
             },
         };
-        form.encoder.cell(column, written, &mut self.page.payload);
+        if let Err(error) = form.encoder.cell(column, written, &mut self.page.payload) {
+            let name = form.names.get(column).map_or("", String::as_str);
+            self.wrong.get_or_insert_with(|| format!("column {name}: {error}"));
+        }
         if let Some(cell) = form.hashing.as_ref().and_then(|hashing| hashing.form(column)) {
             self.hasher.cell(cell, written);
         }
@@ -279,7 +295,11 @@ impl RowSink for PageMaker<'_> {
             self.page.keys.push(KEY_END);
         }
         self.form.encoder.end_row(&mut self.page.payload);
-        let hash = self.form.hashing.as_ref().map(|_| self.hasher.end_row());
+        let row = self.page.payload.get(self.row_start..).unwrap_or_default();
+        let hash = self.form.hashing.as_ref().map(|hashing| match hashing.way {
+            Way::Cells => self.hasher.end_row(),
+            Way::Bytes | Way::Server => hashing.raw(row),
+        });
         if let Some(reason) = self.wrong.take() {
             let key: Key = self.key.iter().map(|cell| String::from_utf8_lossy(cell).into_owned()).collect();
             let row = self.page.payload.split_off(self.row_start);

@@ -257,23 +257,12 @@ impl Writer<'_> {
         let bad = isolate(self.target.as_mut(), &self.form, page, budget).await?;
         let number = at.bad_rows;
         for (n, bad) in (number..).zip(&bad) {
-            let key = self.key_of(page, bad.row);
+            let key = page.key_shown(bad.row, &self.form.rows);
             self.put_aside(n, &key, &bad.reason, page.row(bad.row)).await?;
         }
         let at = self.after(page, &bad);
         control.advance(self.target.as_mut(), &self.held, 1, &at).await?;
         Ok((at, 2))
-    }
-
-    fn key_of(&self, page: &Page, row: usize) -> String {
-        if !page.raw {
-            return page.key_shown(row);
-        }
-        let rows = &self.form.rows;
-        let columns = rows.key_at.iter().zip(&rows.key_columns);
-        let key: Option<Key> =
-            columns.map(|(at, column)| rows.dialect.raw_key(column, *at, page.row(row))).collect();
-        key.map_or_else(|| "a row without a key".to_owned(), |key| format!("({})", key.join(", ")))
     }
 
     /// Rows that could not be encoded.

@@ -39,7 +39,7 @@ pub struct Select<'a> {
 pub enum Rows<'a> {
     /// Made by [`Dialect::encoder`].
     Encoded(&'a [u8]),
-    /// Rows of [`RowSink::raw_row`], one after the other.
+    /// Rows of [`RowSink::raw_row`], one after the other, or made by [`Dialect::raw_encoder`].
     Raw(&'a [u8]),
 }
 

@@ -61,15 +61,29 @@ pub struct Side<'a> {
     pub same_engine: bool,
 }
 
+/// A value that is none of its column's type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a value of its column's type")]
+pub struct NotOfItsKind;
+
 /// Encodes rows into the form that [`Connection::load`] of the same engine takes.
 ///
 /// [`Connection::load`]: super::Connection::load
 pub trait RowEncoder: Send + Sync {
     /// Appends the cell of the target column `column` (index in the load's columns, in order from 0); `value`
     /// is in the text form of the column's kind (see [`Kind`]), none for NULL.
-    fn cell(&self, column: usize, value: Option<&[u8]>, out: &mut Vec<u8>);
+    ///
+    /// # Errors
+    /// When it is not; the row is of no use then. An encoder whose server looks at values may leave that to it.
+    fn cell(&self, column: usize, value: Option<&[u8]>, out: &mut Vec<u8>) -> Result<(), NotOfItsKind>;
     /// Ends the row.
     fn end_row(&self, out: &mut Vec<u8>);
+    /// Whether its rows are raw ones (see [`Rows::Raw`]).
+    ///
+    /// [`Rows::Raw`]: super::Rows::Raw
+    fn is_raw(&self) -> bool {
+        false
+    }
 }
 
 /// The hash of a raw row (see [`Rows::Raw`]): 60 bits.
@@ -154,6 +168,13 @@ pub trait Dialect: Send + Sync + fmt::Debug {
 
     /// The encoder of rows with these target columns.
     fn encoder(&self, columns: &[Column]) -> Box<dyn RowEncoder>;
+
+    /// One that makes raw rows of them, where the engine takes those quicker; none where it does not, or where the form of
+    /// a column is not known here.
+    fn raw_encoder(&self, columns: &[Column]) -> Option<Box<dyn RowEncoder>> {
+        let _ = columns;
+        None
+    }
 
     /// Text of a value for a hash, NULL for NULL, the same on both ends for equal values whatever the engines; none for
     /// kinds whose text no SQL makes portable (JSON across engines). Either end alone may say none.

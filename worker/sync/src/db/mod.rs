@@ -21,7 +21,7 @@ pub mod sqlite;
 
 pub use connection::{Connection, Load, Loaded, OnDuplicate, RowSink, Rows, SafeUpper, Select, TextRow};
 pub use dialect::{
-    Comparison, ControlTypes, Dialect, Engine, Order, RawHasher, RowEncoder, SelectParts, Side,
+    Comparison, ControlTypes, Dialect, Engine, NotOfItsKind, Order, RawHasher, RowEncoder, SelectParts, Side,
 };
 pub use error::{Class, DbError};
 pub use open::{Endpoint, open};

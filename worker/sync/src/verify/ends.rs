@@ -77,7 +77,7 @@ impl<'a> Ends<'a> {
     pub(super) async fn read_back(
         &mut self,
         frame: &Frame,
-        rows: &ReadBack<'_>,
+        rows: &ReadBack,
     ) -> Result<(u64, RowDigest), SyncError> {
         let source = scan::count(self.source.as_mut(), &frame.source);
         let target = rows.digest(self.target.as_mut());

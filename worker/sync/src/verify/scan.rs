@@ -5,7 +5,7 @@
 
 use super::frame::End;
 use super::judge::Scratch;
-use crate::db::{Connection, DbError, RowSink, Select};
+use crate::db::{Class, Connection, DbError, RowSink, Select};
 use crate::plan::Key;
 use md5::{Digest as _, Md5};
 use std::ops::ControlFlow;
@@ -15,7 +15,7 @@ use std::ops::ControlFlow;
 pub(super) struct Sum {
     pub(super) rows: u64,
     /// Modulo 2⁶⁴; the hashes have 60 bits.
-    pub(super) hashes: u64,
+    hashes: u64,
 }
 
 /// Sums by group.
@@ -110,8 +110,8 @@ async fn each_row(
     if sink.unreadable { Err(unreadable()) } else { Ok(()) }
 }
 
-fn unreadable() -> DbError {
-    crate::db::DbError::new(crate::db::Class::Other, "the server answered no number where one was asked for")
+pub(super) fn unreadable() -> DbError {
+    DbError::new(Class::Other, "the server answered no number where one was asked for")
 }
 
 fn number(value: Option<&[u8]>) -> Option<u128> {
@@ -120,7 +120,7 @@ fn number(value: Option<&[u8]>) -> Option<u128> {
 }
 
 /// The lowest 64 bits.
-fn low(number: u128) -> u64 {
+pub(super) fn low(number: u128) -> u64 {
     u64::try_from(number & u128::from(u64::MAX)).unwrap_or(0)
 }
 

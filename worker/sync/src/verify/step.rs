@@ -13,7 +13,7 @@ use super::repair;
 use super::unlike::{Faults, Unlike};
 use crate::control::{Held, Position};
 use crate::db::Connection;
-use crate::digest::{RowDigest, Way};
+use crate::digest::RowDigest;
 use crate::error::{Doing, SyncError};
 use crate::plan::{Piece, TablePlan};
 use crate::work::Work;
@@ -214,8 +214,7 @@ impl Comparison<'_> {
 
     /// Compares the target with what the copy read. None when that does not say that they are equal: both ends say more.
     async fn read_back(&mut self, copied: RowDigest) -> Result<Option<Verification>, SyncError> {
-        let how = if copied.way == Way::Server { How::Servers } else { How::Cells };
-        let frame = self.frame(how)?;
+        let frame = self.frame(How::Cells)?;
         let rows = ReadBack::new(&self.plan, frame.source.dialect.engine(), &frame.target, copied.way);
         let (source_rows, found) = self.ends.read_back(&frame, &rows).await?;
         if found != copied || source_rows != copied.rows + self.put_aside() {

@@ -96,7 +96,7 @@ fn encode(db: &dyn Connection, columns: &[Column], rows: &[Row]) -> Vec<u8> {
     let mut out = Vec::new();
     for row in rows {
         for (at, cell) in row.iter().enumerate() {
-            encoder.cell(at, cell.as_deref(), &mut out);
+            encoder.cell(at, cell.as_deref(), &mut out).unwrap();
         }
         encoder.end_row(&mut out);
     }

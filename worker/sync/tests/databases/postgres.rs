@@ -113,7 +113,7 @@ fn encoded(connection: &dyn Connection, columns: &[Column], rows: &[Vec<Option<V
     let mut out = Vec::new();
     for row in rows {
         for (index, cell) in row.iter().enumerate() {
-            encoder.cell(index, cell.as_deref(), &mut out);
+            encoder.cell(index, cell.as_deref(), &mut out).unwrap();
         }
         encoder.end_row(&mut out);
     }

@@ -558,15 +558,17 @@ async fn rows_that_change_meanwhile_raise_no_alarm() {
         let run = Run::copied(&source, &target, spec("live")).await;
         // Ten rows that never rest. The comparison ends while they go on.
         let mut writer = connect(&source).await;
-        let mut round = 0_u64;
+        let round = |number: u64| {
+            let last = number % 10;
+            format!("UPDATE live SET v = v + 1 WHERE id IN (1,2,3,500,1000,1500,1997,1998,1999,{last})")
+        };
+        // The first look finds rows that are unlike, however late the others are.
+        writer.execute(&round(0)).await.unwrap();
         let writes = pin!(async {
+            let mut number = 0_u64;
             loop {
-                round += 1;
-                let sql = format!(
-                    "UPDATE live SET v = v + 1 WHERE id IN (1,2,3,500,1000,1500,1997,1998,1999,{})",
-                    round % 10
-                );
-                writer.execute(&sql).await.unwrap();
+                number += 1;
+                writer.execute(&round(number)).await.unwrap();
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         });

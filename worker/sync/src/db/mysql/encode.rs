@@ -7,7 +7,7 @@
 //! In: canonical cells. Out: bytes. Never: an allocation per cell.
 //! Tests: below; against a server in `worker/sync/tests/databases/mysql.rs`.
 
-use crate::db::RowEncoder;
+use crate::db::{NotOfItsKind, RowEncoder};
 use crate::schema::{Column, Kind};
 use std::io::Write as _;
 
@@ -76,14 +76,14 @@ impl TextEncoder {
 }
 
 impl RowEncoder for TextEncoder {
-    fn cell(&self, column: usize, value: Option<&[u8]>, out: &mut Vec<u8>) {
+    fn cell(&self, column: usize, value: Option<&[u8]>, out: &mut Vec<u8>) -> Result<(), NotOfItsKind> {
         if column > 0 {
             out.push(b'\t');
         }
         let cell = self.cells.get(column);
         let Some(value) = value else {
             out.extend_from_slice(if cell.is_some_and(|cell| cell.spoils_null) { SPOILT } else { NULL });
-            return;
+            return Ok(());
         };
         match cell.map_or(&Form::Text, |cell| &cell.form) {
             Form::Text => escape(value, out),
@@ -125,6 +125,7 @@ impl RowEncoder for TextEncoder {
                 escape(value, out);
             }
         }
+        Ok(())
     }
 
     fn end_row(&self, out: &mut Vec<u8>) {
@@ -215,7 +216,7 @@ mod tests {
             collation: None,
         };
         let mut out = Vec::new();
-        TextEncoder::new(&[column]).cell(0, value.map(str::as_bytes), &mut out);
+        TextEncoder::new(&[column]).cell(0, value.map(str::as_bytes), &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 

@@ -3,6 +3,7 @@
 //! In: names, columns, canonical values. Out: SQL. Never: a connection.
 //! Tests: below; against a server in `worker/sync/tests/databases/postgres.rs`.
 
+use super::binary::BinaryEncoder;
 use super::{ddl, hash, raw, record, types, write};
 use crate::db::{Comparison, ControlTypes, Dialect, Engine, Order, RawHasher, RowEncoder, SelectParts, Side};
 use crate::schema::{Column, Kind, Table};
@@ -156,6 +157,10 @@ impl Dialect for Postgres {
 
     fn encoder(&self, columns: &[Column]) -> Box<dyn RowEncoder> {
         Box::new(write::TextEncoder::new(columns))
+    }
+
+    fn raw_encoder(&self, columns: &[Column]) -> Option<Box<dyn RowEncoder>> {
+        Some(Box::new(BinaryEncoder::new(columns)?))
     }
 
     fn hash_text(&self, side: &Side<'_>) -> Option<String> {

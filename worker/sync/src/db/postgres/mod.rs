@@ -14,11 +14,13 @@
 //! | `facts` | answers about the server: identity, privileges, estimates, the safe bound |
 //! | `read` | COPY TO: text cells, binary rows |
 //! | `write` | COPY FROM: text and binary |
+//! | `binary` | rows encoded in COPY's binary form |
 //! | `replace` | rows whose keys are there already |
 //! | `raw` | rows in COPY's binary form |
 //! | `record` | the hash that a server has for such a row |
 //! | `error` | classes of errors |
 
+mod binary;
 mod catalog;
 mod ddl;
 mod dialect;

@@ -439,7 +439,7 @@ mod tests {
             let encoder = super::super::write::TextEncoder::plain(3);
             let mut text = Vec::new();
             for (index, cell) in row.iter().enumerate() {
-                encoder.cell(index, cell.as_deref(), &mut text);
+                encoder.cell(index, cell.as_deref(), &mut text).unwrap();
             }
             encoder.end_row(&mut text);
             prop_assert_eq!(text, copied(&row));

@@ -1,13 +1,13 @@
 //! Rows into a table by COPY FROM.
 //!
-//! In: rows encoded as text here, or a source's binary rows. Out: their count, or the server's error.
+//! In: rows encoded as text or in binary, or a source's binary rows. Out: their count, or the server's error.
 //! Never: a transaction of its own; a value changed on the way.
 //! Tests: below, in `read`; against a server in `worker/sync/tests/databases/postgres.rs`.
 
 use super::dialect::{UTF8, idents};
 use super::session::Session;
 use super::{error, raw, replace};
-use crate::db::{Class, DbError, Dialect as _, Load, Loaded, OnDuplicate, RowEncoder, Rows};
+use crate::db::{Class, DbError, Dialect as _, Load, Loaded, NotOfItsKind, OnDuplicate, RowEncoder, Rows};
 use crate::schema::Column;
 
 /// Each slice is one message and one flush of the driver.
@@ -88,7 +88,7 @@ impl TextEncoder {
 }
 
 impl RowEncoder for TextEncoder {
-    fn cell(&self, column: usize, value: Option<&[u8]>, out: &mut Vec<u8>) {
+    fn cell(&self, column: usize, value: Option<&[u8]>, out: &mut Vec<u8>) -> Result<(), NotOfItsKind> {
         if column > 0 {
             out.push(b'\t');
         }
@@ -97,6 +97,7 @@ impl RowEncoder for TextEncoder {
             Some(value) if self.bytes.get(column).copied().unwrap_or(false) => hex(value, out),
             Some(value) => escape(value, out),
         }
+        Ok(())
     }
 
     fn end_row(&self, out: &mut Vec<u8>) {
@@ -154,9 +155,9 @@ mod tests {
     fn cells_are_escaped() {
         let encoder = TextEncoder { bytes: vec![false, true, false] };
         let mut out = Vec::new();
-        encoder.cell(0, Some(b"a\tb\\.\r\n and a longer text without any"), &mut out);
-        encoder.cell(1, Some(&[0, 0x5c, 0xff]), &mut out);
-        encoder.cell(2, None, &mut out);
+        encoder.cell(0, Some(b"a\tb\\.\r\n and a longer text without any"), &mut out).unwrap();
+        encoder.cell(1, Some(&[0, 0x5c, 0xff]), &mut out).unwrap();
+        encoder.cell(2, None, &mut out).unwrap();
         encoder.end_row(&mut out);
         let expected = b"a\\tb\\\\.\\r\\n and a longer text without any\t\\\\x005cff\t\\N\n";
         assert_eq!(out, expected, "{}", String::from_utf8_lossy(&out));

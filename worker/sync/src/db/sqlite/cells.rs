@@ -7,7 +7,7 @@
 //! In: values of SQLite, text of kinds. Out: cells; text of kinds again. Never: an allocation per cell.
 //! Tests: below.
 
-use crate::db::RowEncoder;
+use crate::db::{NotOfItsKind, RowEncoder};
 use crate::schema::{Column, Kind};
 use rusqlite::types::ValueRef;
 use std::io::Write as _;
@@ -164,10 +164,10 @@ impl Encoder {
 }
 
 impl RowEncoder for Encoder {
-    fn cell(&self, column: usize, value: Option<&[u8]>, out: &mut Vec<u8>) {
+    fn cell(&self, column: usize, value: Option<&[u8]>, out: &mut Vec<u8>) -> Result<(), NotOfItsKind> {
         let Some(value) = value else {
             push(ValueRef::Null, out);
-            return;
+            return Ok(());
         };
         let form = self.forms.get(column).copied().unwrap_or(Form::Text);
         let (form, value) = match (form, value) {
@@ -187,6 +187,7 @@ impl RowEncoder for Encoder {
         };
         // Text that is no number of the column's type is kept as it is, as SQLite itself would.
         push(number.unwrap_or(ValueRef::Text(value)), out);
+        Ok(())
     }
 
     fn end_row(&self, out: &mut Vec<u8>) {
@@ -223,7 +224,7 @@ mod tests {
     fn round(kind: Kind, value: &[u8]) -> (Vec<u8>, Option<Vec<u8>>) {
         let any = kind == Kind::Any;
         let mut cells = Vec::new();
-        Encoder::new(&[column("c", kind)]).cell(0, Some(value), &mut cells);
+        Encoder::new(&[column("c", kind)]).cell(0, Some(value), &mut cells).unwrap();
         let mut rest = cells.as_slice();
         let taken = take(&mut rest).unwrap();
         assert!(rest.is_empty());

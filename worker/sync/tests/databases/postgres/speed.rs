@@ -46,7 +46,7 @@ struct Encoding<'a> {
 
 impl RowSink for Encoding<'_> {
     fn cell(&mut self, value: Option<&[u8]>) {
-        self.encoder.cell(self.column, value, &mut self.payload);
+        self.encoder.cell(self.column, value, &mut self.payload).unwrap();
         self.column += 1;
     }
     fn end_row(&mut self) -> ControlFlow<()> {

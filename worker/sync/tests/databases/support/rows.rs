@@ -161,7 +161,7 @@ pub(crate) fn encoded(dialect: &dyn Dialect, columns: &[Column], rows: &[Row]) -
     for row in rows {
         assert_eq!(row.len(), columns.len());
         for (at, cell) in row.iter().enumerate() {
-            encoder.cell(at, cell.as_deref(), &mut out);
+            encoder.cell(at, cell.as_deref(), &mut out).unwrap();
         }
         encoder.end_row(&mut out);
     }

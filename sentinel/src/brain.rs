@@ -213,7 +213,7 @@ impl Brain {
         }
         self.complaint = complaint.is_some().then(|| self.complaint.unwrap_or(now.boot));
         let complained =
-            self.complaint.filter(|since| now.boot.saturating_sub(*since) >= self.limits.grey_for);
+            self.complaint.filter(|since| now.boot.saturating_sub(*since) >= self.limits.complained_for);
         let found =
             found.or_else(|| Some(Finding { class: Class::Grey, why: complaint?, since: complained? }))?;
         (found.class != Class::Grey || self.grey_may_count(now)).then_some(found)

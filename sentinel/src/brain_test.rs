@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::evidence::{Health, Witnesses};
+use shanty_model::witness::HEARD_WITHIN;
 use shanty_rt::coord::NodeInfo;
 use shanty_rt::coord::record::{SentinelSet, TermRecord};
 
@@ -78,6 +79,8 @@ enum State {
     Stopped,
     /// It answers, but its store does not answer it since then.
     Hung(Duration),
+    /// It answers, but its workers do not hear it since then.
+    Parted(Duration),
 }
 
 struct World {
@@ -179,7 +182,7 @@ impl World {
         let store = match self.masters[master] {
             State::Dead => return Some(Sign::Refused),
             State::Stopped => return None,
-            State::Well => Duration::from_millis(500),
+            State::Well | State::Parted(_) => Duration::from_millis(500),
             State::Hung(since) => self.now - since,
         };
         Some(Sign::Answered(Health {
@@ -193,8 +196,20 @@ impl World {
             cpu: 0.2,
             memory: 0.2,
             unix_ms: self.at().unix_ms,
-            witnesses: Witnesses::default(),
+            witnesses: self.witnesses(),
         }))
+    }
+
+    /// What three workers, attached to every master, say of the leader.
+    fn witnesses(&self) -> Witnesses {
+        let Some(leader) = self.leader() else { return Witnesses::default() };
+        let unheard = match self.masters[&leader] {
+            State::Well | State::Hung(_) => Duration::from_millis(100),
+            State::Parted(since) => self.now - since,
+            State::Dead | State::Stopped => return Witnesses::default(),
+        };
+        let heard_within = HEARD_WITHIN.map(|bound| if unheard <= bound { 3 } else { 0 });
+        Witnesses { leader: Some(leader), attached: 3, heard_within }
     }
 
     /// 50 ms pass.
@@ -342,6 +357,19 @@ fn a_store_that_is_away_for_all_ends_no_term_and_one_that_is_away_for_the_leader
     world.run(S);
     assert_eq!(world.leader(), Some(node("m2")));
     assert!(world.ended[0].reason.starts_with("GREY"), "{:?}", world.ended);
+}
+
+#[test]
+fn a_leader_that_its_workers_do_not_hear_is_ended_within_four_seconds() {
+    let mut world = World::new(7, 3);
+    world.run(S * 40);
+    let since = world.now;
+    world.masters.insert(node("m1"), State::Parted(since));
+    world.run(S * 3);
+    assert_eq!(world.leader(), Some(node("m1")), "not yet");
+    world.run(S);
+    assert_eq!(world.leader(), Some(node("m2")));
+    assert!(world.ended[0].reason.contains("3 of 3 workers have not heard it for 3 s"), "{:?}", world.ended);
 }
 
 #[test]

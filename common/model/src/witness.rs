@@ -10,7 +10,7 @@ pub const HEARD_WITHIN: [Duration; 5] = [
     Duration::from_millis(500),
     Duration::from_millis(750),
     Duration::from_millis(1500),
-    Duration::from_secs(4),
+    Duration::from_secs(3),
 ];
 
 /// Workers that heard the leader, one number for each of [`HEARD_WITHIN`].

@@ -78,6 +78,12 @@ impl Engine {
         let run_ns = machine.run_ns(now);
         let last_answers = u64::try_from(LAST_ANSWERS.as_nanos()).unwrap_or(u64::MAX);
         let mut overdue = Vec::new();
+        // A leader that hears no worker is cut off itself: they keep their shares, which nobody else could take, and what
+        // they hold, until their streams break.
+        let hears = self
+            .workers
+            .values()
+            .any(|worker| now.boot.saturating_sub(worker.heard) < self.options.load_silence);
         for index in machine.active() {
             let part = &machine.parts[index];
             let worker = part.node().and_then(|node| self.workers.get(node));
@@ -99,7 +105,7 @@ impl Engine {
                 "its worker is gone"
             } else if part.away_since.is_none() && silent && dead {
                 "its worker is silent, and sentinels find it dead"
-            } else if part.away_since.is_none() && silent {
+            } else if part.away_since.is_none() && silent && hears {
                 "its worker is silent"
             } else if matches!(part.shard.state, ShardState::Assigned) && now.boot >= part.accept_by {
                 "its worker did not take it on in time"

@@ -438,7 +438,8 @@ mod tests {
         assert_eq!(registry.witnesses(&m1, s(9)), (1, [0; 5]));
         registry.heard_leader(&w1, id, m1.clone(), s(8));
         assert_eq!(registry.witnesses(&m1, s(9)), (1, [0, 0, 0, 1, 1]));
-        assert_eq!(registry.witnesses(&m1, s(12)), (1, [0, 0, 0, 0, 1]));
+        assert_eq!(registry.witnesses(&m1, s(11)), (1, [0, 0, 0, 0, 1]));
+        assert_eq!(registry.witnesses(&m1, s(12)), (1, [0; 5]));
         assert_eq!(registry.witnesses(&m2, s(9)), (1, [0; 5]));
     }
 

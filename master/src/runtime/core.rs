@@ -2,6 +2,7 @@
 
 use super::call::{Answer, Ask, Call, Error, RequestKey, SentinelWord};
 use super::feed::Feeds;
+use super::turn::turn;
 use crate::election::{Mandate, Term};
 use crate::engine::{Command, Engine, Now, Order, RunView};
 use crate::registry::{Outbound, Registry, WorkerEvent};
@@ -15,8 +16,6 @@ use tokio::sync::{mpsc, oneshot};
 
 /// How often time is told to the engine, and views to watchers.
 const TICK: Duration = Duration::from_millis(100);
-/// Most messages in one turn, so that a flood does not keep a turn from its commit.
-const TURN: usize = 1024;
 /// How often history is pruned.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 
@@ -87,19 +86,18 @@ impl Core<'_> {
         calls: &mut mpsc::Receiver<Call>,
         waiting: &mut Vec<Waiting>,
     ) -> Result<(), Ended> {
-        let mut next = Some(first);
-        for _ in 0..TURN {
-            match next {
-                Some(Call::Look(look)) => look(&self.engine, now()),
-                Some(Call::Heed(SentinelWord { sentinel, voters, found, clocks })) => {
+        for call in turn(first, calls) {
+            match call {
+                Call::Look(look) => look(&self.engine, now()),
+                Call::Heed(SentinelWord { sentinel, voters, found, clocks }) => {
                     self.engine.on_found(now(), &sentinel, &voters, found);
                     self.engine.on_clocks(now(), clocks);
                 }
-                Some(Call::Resign(target)) => {
+                Call::Resign(target) => {
                     self.carry_out(std::mem::take(waiting)).await?;
                     self.term.resign(target);
                 }
-                Some(Call::Ask(key, ask, reply)) => {
+                Call::Ask(key, ask, reply) => {
                     // Two requests under one id in one turn: the second must see the first one stored.
                     if key.is_some() && !waiting.is_empty() {
                         self.carry_out(std::mem::take(waiting)).await?;
@@ -107,9 +105,7 @@ impl Core<'_> {
                     let answer = self.answer(key, *ask).await;
                     waiting.push((reply, answer));
                 }
-                None => break,
             }
-            next = calls.try_recv().ok();
         }
         Ok(())
     }
@@ -187,11 +183,8 @@ impl Core<'_> {
     fn take_events(&mut self, first: WorkerEvent, events: &mut mpsc::Receiver<WorkerEvent>) {
         // Between two ticks the authority may have run out.
         self.engine.freeze(!self.mandate.is_live());
-        let mut next = Some(first);
-        for _ in 0..TURN {
-            let Some(event) = next else { break };
+        for event in turn(first, events) {
             self.take_event(event);
-            next = events.try_recv().ok();
         }
     }
 

@@ -15,12 +15,15 @@
 //! | `core` | the owner loop |
 //! | `feed` | live views and events of runs for those who watch |
 //! | `reign` | a term from the fence to its end |
+//! | `turn` | how much of a queue one turn takes |
 
 mod call;
 mod core;
 mod feed;
 mod reign;
+mod turn;
 
 pub use call::{Answer, Ask, CoreHandle, Error, Leading, RequestKey, SentinelWord};
 pub use feed::{Feeds, RunFeed};
 pub use reign::{LeaderOptions, LeaderRoom};
+pub use turn::turn;

@@ -40,6 +40,8 @@ pub(crate) struct Limits {
     pub silent_for: Duration,
     /// It is grey after this.
     pub grey_for: Duration,
+    /// Most of the workers say for so long that they have not heard it: what they have not heard for is long enough already.
+    pub complained_for: Duration,
     /// A leader is not ended on grey evidence before it led for this long; doubled by each term that ended so lately.
     pub grey_tenure: Duration,
     /// A sentinel that was held up for this long doubts itself.
@@ -56,6 +58,7 @@ impl Default for Limits {
             refused_for: ms(100),
             silent_for: ms(1000),
             grey_for: ms(3000),
+            complained_for: ms(500),
             grey_tenure: ms(30_000),
             held_up: ms(1000),
             tilt_for: ms(5000),

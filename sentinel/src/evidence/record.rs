@@ -204,9 +204,10 @@ pub(crate) fn complaint(witnesses: &[&Witnesses]) -> Option<String> {
     let [.., heard] = most.heard_within;
     most.complain().then(|| {
         format!(
-            "{} of {} workers have not heard it for 4 s",
+            "{} of {} workers have not heard it for {} s",
             most.attached.saturating_sub(heard),
-            most.attached
+            most.attached,
+            HEARD_WITHIN.last().map_or(0, Duration::as_secs)
         )
     })
 }

@@ -214,6 +214,12 @@ impl Fault {
         matches!(self.act, Act::Part(..) | Act::Worker(Worker::Part) | Act::Etcd(Etcd::Compact))
     }
 
+    /// Whether the store is there all the time, so that no master has a reason to end.
+    #[must_use]
+    pub fn spares_store(&self) -> bool {
+        !matches!(self.act, Act::KillWithStore | Act::Store(_))
+    }
+
     /// Whether every worker lives and stays in reach of those that lead.
     #[must_use]
     pub fn spares_workers(&self) -> bool {

@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Between two runs while nothing is the matter.
 const CALM: Duration = Duration::from_secs(1);
 /// A run that was accepted and runs nowhere is given up after this.
-const FOLLOW: Duration = Duration::from_secs(5);
+const FOLLOW: Duration = Duration::from_secs(20);
 
 /// Whom to ask for runs, and whether to ask without a pause.
 #[derive(Debug, Clone)]
@@ -120,47 +120,50 @@ fn number(json: &[u8], field: &str) -> Option<u64> {
 
 async fn submit(mut orders: watch::Receiver<Orders>, url: String, seen: Shared) {
     let mut turn = 0;
+    let mut followed = Scope::new();
     loop {
+        followed.reap();
         let now = orders.borrow_and_update().clone();
         tokio::select! {
-            () = once(&now, &mut turn, &url, &seen) => {}
+            () = once(&now, &mut turn, &url, &seen, &mut followed) => {}
             _ = orders.changed() => {}
         }
     }
 }
 
-/// Asks for one run, and follows it until it runs.
-async fn once(orders: &Orders, turn: &mut usize, url: &str, seen: &Shared) {
+/// Asks for one run, and has it followed until it runs: one that waits for a worker keeps no other from being asked for.
+async fn once(orders: &Orders, turn: &mut usize, url: &str, seen: &Shared, followed: &mut Scope) {
     let spec = json!({ "spec": { "http_load": { "url": url, "rate": 5, "duration": "1s" } } });
-    let client = |turn: usize| &orders.clients[turn % orders.clients.len()];
+    let client = &orders.clients[*turn % orders.clients.len()];
     let asked_ns = monotonic_ns();
-    match tokio::time::timeout(ANSWER, client(*turn).start(&spec)).await {
-        Ok(Ok(run)) => {
-            let accepted_ns = monotonic_ns();
-            let (name, epoch) = (run.name, run.epoch);
-            let accepted =
-                Submit { run: name.clone(), epoch, asked_ns, accepted_ns, running_ns: None, found: false };
-            lock(seen).submits.push(accepted);
-            let until = accepted_ns + u64::try_from(FOLLOW.as_nanos()).unwrap_or(0);
-            while monotonic_ns() < until {
-                match tokio::time::timeout(ANSWER, client(*turn).run(&name)).await {
-                    Ok(Ok(run)) if matches!(run.state(), State::Running | State::Succeeded) => {
-                        let found = &mut lock(seen).submits;
-                        if let Some(submit) = found.iter_mut().find(|submit| submit.run == name) {
-                            submit.running_ns = Some(monotonic_ns());
-                        }
-                        break;
-                    }
-                    Ok(Ok(_)) => {}
-                    Ok(Err(_)) | Err(_) => *turn += 1,
+    let Ok(Ok(run)) = tokio::time::timeout(ANSWER, client.start(&spec)).await else {
+        *turn += 1;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        return;
+    };
+    let accepted_ns = monotonic_ns();
+    let (name, epoch) = (run.name, run.epoch);
+    let accepted = Submit { run: name.clone(), epoch, asked_ns, accepted_ns, running_ns: None, found: false };
+    lock(seen).submits.push(accepted);
+    followed.spawn("a run", follow(orders.clients.clone(), *turn, name, seen.clone()));
+    tokio::time::sleep(if orders.eager { ANSWER } else { CALM }).await;
+}
+
+/// Asks about a run until it runs.
+async fn follow(clients: Vec<Client>, mut turn: usize, name: String, seen: Shared) {
+    let until = monotonic_ns() + u64::try_from(FOLLOW.as_nanos()).unwrap_or(0);
+    while monotonic_ns() < until {
+        match tokio::time::timeout(ANSWER, clients[turn % clients.len()].run(&name)).await {
+            Ok(Ok(run)) if matches!(run.state(), State::Running | State::Succeeded) => {
+                let found = &mut lock(&seen).submits;
+                if let Some(submit) = found.iter_mut().find(|submit| submit.run == name) {
+                    submit.running_ns = Some(monotonic_ns());
                 }
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                return;
             }
-            tokio::time::sleep(if orders.eager { ANSWER } else { CALM }).await;
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) | Err(_) => turn += 1,
         }
-        Ok(Err(_)) | Err(_) => {
-            *turn += 1;
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

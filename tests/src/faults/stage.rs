@@ -13,12 +13,14 @@ use crate::patience::asked;
 use crate::relay::Relay;
 use shanty_rt::coord::{Etcd, EtcdOptions};
 use std::net::Ipv4Addr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Rows that the sync copies.
 const ROWS: u64 = 60_000;
 /// How long a cluster may take to be whole again.
 const WHOLE: Duration = Duration::from_secs(40);
+/// Between two starts of a master that ends by itself: `RestartSec` of its unit.
+const RESTART: Duration = Duration::from_millis(500);
 /// For one answer.
 const ANSWER: Duration = Duration::from_millis(500);
 
@@ -39,6 +41,10 @@ pub struct Stage {
     pub(super) target: Database,
     _data: Postgres,
     pub(super) world: Option<World>,
+    /// When a master was last started again that had ended by itself.
+    started: Option<Instant>,
+    /// Masters that did.
+    pub(super) fell: Vec<String>,
 }
 
 impl Stage {
@@ -75,7 +81,20 @@ impl Stage {
             .start()
             .await;
         let store_base = database(base);
-        Some(Stage { cluster, etcd, coord, line, store, store_base, source, target, _data: data, world })
+        Some(Stage {
+            cluster,
+            etcd,
+            coord,
+            line,
+            store,
+            store_base,
+            source,
+            target,
+            _data: data,
+            world,
+            started: None,
+            fell: Vec::new(),
+        })
     }
 
     /// An address of the bridge, or loopback.
@@ -117,13 +136,15 @@ impl Stage {
         Peer::These(self.cluster.masters.iter().filter_map(|node| node.place.as_ref().map(place)).collect())
     }
 
-    /// Waits until all nodes are there and all masters name the same leader; answers its index and its term.
+    /// Waits until all nodes are there and all masters name the same leader; answers its index and its term. Masters that
+    /// ended, since their store was away as they began, are started again as systemd would do it.
     ///
     /// # Errors
     /// When it takes too long.
-    pub async fn whole(&self) -> Result<(usize, u32), String> {
+    pub async fn whole(&mut self) -> Result<(usize, u32), String> {
         let clients = self.others(None);
         asked("the cluster is whole", WHOLE, async || {
+            self.start_the_ended();
             let mut named = Vec::new();
             for (client, node) in clients.iter().zip(&self.cluster.masters) {
                 let now = tokio::time::timeout(ANSWER, client.get_cluster()).await;
@@ -142,6 +163,20 @@ impl Stage {
             }
         })
         .await
+    }
+
+    /// The units' `Restart=always`, with their `RestartSec` between two starts.
+    fn start_the_ended(&mut self) {
+        if self.started.is_some_and(|last| last.elapsed() < RESTART) {
+            return;
+        }
+        for at in 0..self.cluster.masters.len() {
+            if let Some(status) = self.cluster.masters[at].process.ended() {
+                self.fell.push(format!("{} ended by itself: {status}", self.cluster.masters[at].name));
+                self.cluster.restart_master(at);
+                self.started = Some(Instant::now());
+            }
+        }
     }
 
     /// What each node said last, for a fault that was not survived.

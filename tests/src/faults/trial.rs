@@ -84,7 +84,8 @@ pub async fn trial(stage: &mut Stage, fault: &Fault) -> Result<Outcome, String> 
     for _ in 0..fault.times {
         done_once(stage, fault, &observer, &mut seen).await?;
     }
-    let client = stage.cluster.client_of(stage.whole().await?.0);
+    let leader = stage.whole().await?.0;
+    let client = stage.cluster.client_of(leader);
     let _it_may_have_ended_already = client.change_sync(&sync, unlimited()).await;
     let (load, sync) = (ended(&client, &load).await?, ended(&client, &sync).await?);
     let stalls = witness.finish();
@@ -107,6 +108,10 @@ pub async fn trial(stage: &mut Stage, fault: &Fault) -> Result<Outcome, String> 
     }
     let mut found = breaches(&history);
     found.append(&mut seen.breaches);
+    let fell = std::mem::take(&mut stage.fell);
+    if fault.spares_store() {
+        found.extend(fell);
+    }
     let mut shortfalls = seen.shortfalls;
     if let Some(pace) = pace.filter(|pace| fault.undisturbed && pace.worst_unexplained > OFF) {
         shortfalls.push(format!("a window is off by {:.1} %", 100.0 * pace.worst_unexplained));

@@ -21,6 +21,7 @@ use futures_util::future::BoxFuture;
 use shanty_master::election::{Elector, Leadership, Mandate, Options, Reign, Term};
 use shanty_master::engine::{self, Arrival, Command, Engine, Now, Order};
 use shanty_master::registry::{Outbound, Registry, WorkerEvent};
+use shanty_master::runtime::turn;
 use shanty_master::store::{Error, Mutation};
 use shanty_model::epoch::Epoch;
 use shanty_model::id::NodeId;
@@ -43,8 +44,6 @@ const ALIVE_WITHIN: Duration = Duration::from_secs(4);
 const AGAIN: Duration = Duration::from_millis(200);
 /// Worker events that wait.
 const EVENTS: usize = 4096;
-/// Most events in one turn.
-const TURN: usize = 256;
 
 /// A master.
 pub struct Master {
@@ -374,16 +373,11 @@ impl Core<'_> {
                     None => return Ok(()),
                 },
                 event = events.recv() => {
-                    if event.is_none() {
-                        return Ok(());
-                    }
+                    let Some(event) = event else { return Ok(()) };
                     let frozen = !self.is_live();
                     self.engine.freeze(frozen);
-                    let mut next = event;
-                    for _ in 0..TURN {
-                        let Some(event) = next else { break };
+                    for event in turn(event, &mut events) {
                         self.hear(event);
-                        next = events.try_recv().ok();
                     }
                 }
             }

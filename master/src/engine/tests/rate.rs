@@ -138,6 +138,19 @@ fn a_sending_worker_that_falls_silent_loses_its_share_and_is_told_to_stop() {
 }
 
 #[test]
+fn a_leader_that_hears_no_worker_leaves_everyone_their_share() {
+    let mut world = World::with_workers(&["w1", "w2"]);
+    world.start(spec(100.0, 60));
+    world.begin_all();
+    world.pass(1000 * MS, &["w1", "w2"]);
+    world.pass(20_000 * MS, &[]);
+    assert!(!world.notes().contains(&"WORKER_LOST".to_owned()), "it is the leader that is cut off");
+    // One is heard again: the other one's silence counts from now on.
+    world.pass(200 * MS, &["w1"]);
+    assert!(world.notes().contains(&"WORKER_LOST".to_owned()));
+}
+
+#[test]
 fn a_leader_that_was_held_up_does_not_take_its_own_deafness_for_the_workers_silence() {
     let mut world = World::with_workers(&["w1", "w2"]);
     world.start(spec(100.0, 60));

@@ -23,9 +23,9 @@ use shanty_rt::clock::monotonic_ns;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-const RATE: u32 = 400;
+const RATE: u32 = 2_000;
 /// Arrivals before the fault.
-const CALM: u64 = 600;
+const CALM: u64 = 3_000;
 /// Whatever the fault: somebody leads within this time after it, or after it was taken back.
 const ALIVE: Duration = Duration::from_secs(10);
 /// Two faults or a hundred: a run goes on this long at most.
@@ -65,7 +65,7 @@ pub async fn trial(stage: &mut Stage, fault: &Fault) -> Result<Outcome, String> 
     stage.empty_target().await?;
     let listen = |last| SocketAddr::from((stage.host(last), 0));
     let target = |kernel_stamps| {
-        let options = Options { kernel_stamps, listen: listen(1), capacity: 1 << 17, ..Options::default() };
+        let options = Options { kernel_stamps, listen: listen(1), capacity: 1 << 19, ..Options::default() };
         Target::start(options).map_err(|error| error.to_string())
     };
     let (hit, aside) = (target(true)?, target(false)?);

@@ -23,6 +23,8 @@ const ANSWER: Duration = Duration::from_millis(300);
 const LOOK: Duration = Duration::from_millis(200);
 /// Between two runs while nothing is the matter.
 const CALM: Duration = Duration::from_secs(1);
+/// The same while a fault is done: one that was accepted just before it must not make the next one late.
+const EAGER: Duration = Duration::from_millis(100);
 /// A run that was accepted and runs nowhere is given up after this.
 const FOLLOW: Duration = Duration::from_secs(20);
 
@@ -146,7 +148,7 @@ async fn once(orders: &Orders, turn: &mut usize, url: &str, seen: &Shared, follo
     let accepted = Submit { run: name.clone(), epoch, asked_ns, accepted_ns, running_ns: None, found: false };
     lock(seen).submits.push(accepted);
     followed.spawn("a run", follow(orders.clients.clone(), *turn, name, seen.clone()));
-    tokio::time::sleep(if orders.eager { ANSWER } else { CALM }).await;
+    tokio::time::sleep(if orders.eager { EAGER } else { CALM }).await;
 }
 
 /// Asks about a run until it runs.

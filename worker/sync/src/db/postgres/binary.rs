@@ -107,8 +107,14 @@ fn write(form: Form, value: &[u8], out: &mut Vec<u8>) -> Option<()> {
         Form::Int2 => out.extend_from_slice(&i16::try_from(whole(value)?).ok()?.to_be_bytes()),
         Form::Int4 => out.extend_from_slice(&i32::try_from(whole(value)?).ok()?.to_be_bytes()),
         Form::Int8 => out.extend_from_slice(&whole(value)?.to_be_bytes()),
-        Form::Float4 => out.extend_from_slice(&text(value)?.parse::<f32>().ok()?.to_be_bytes()),
-        Form::Float8 => out.extend_from_slice(&text(value)?.parse::<f64>().ok()?.to_be_bytes()),
+        Form::Float4 => {
+            let float: f32 = text(value)?.parse().ok()?;
+            is_in_range(value, float.into()).then(|| out.extend_from_slice(&float.to_be_bytes()))?;
+        }
+        Form::Float8 => {
+            let float: f64 = text(value)?.parse().ok()?;
+            is_in_range(value, float).then(|| out.extend_from_slice(&float.to_be_bytes()))?;
+        }
         Form::Numeric(scale) => numeric(value, scale, out)?,
         Form::Date => {
             let days = match value {
@@ -140,6 +146,16 @@ fn text(value: &[u8]) -> Option<&str> {
 
 fn whole(value: &[u8]) -> Option<i64> {
     text(value)?.parse().ok()
+}
+
+/// Whether a number that was read is infinite or zero only if its text says so: what is too large or too small for its
+/// type is refused here as the server refuses its text.
+fn is_in_range(text: &[u8], float: f64) -> bool {
+    if float.is_infinite() {
+        return !text.iter().any(u8::is_ascii_digit);
+    }
+    let mantissa = text.split(|byte| matches!(byte, b'e' | b'E')).next().unwrap_or_default();
+    float != 0.0 || !mantissa.iter().any(|byte| matches!(byte, b'1'..=b'9'))
 }
 
 /// Digits alone, at least one.
@@ -382,6 +398,9 @@ mod tests {
                 assert_eq!(again(kind, value).as_deref(), Some(*value), "{kind:?}");
             }
         }
+        for float in ["0", "-0", "0e9", "Infinity", "-Infinity", "NaN", "5e-324", "1.7976931348623157e308"] {
+            assert!(encoded(&Kind::Float { bits: 64 }, float).is_some(), "{float}");
+        }
         // As the column has it, not as it was given.
         assert_eq!(again(&decimal(Some((20, 2))), "-5").as_deref(), Some("-5.00"));
         assert_eq!(again(&decimal(Some((20, 2))), "1.5000").as_deref(), Some("1.50"));
@@ -440,7 +459,8 @@ mod tests {
                 Kind::Uuid,
                 &["", "00010203-0405-0607-0809-0a0b0c0d0e0", "00010203-0405-0607-0809-0a0b0c0d0e0g"],
             ),
-            (Kind::Float { bits: 64 }, &["", "x", "1,5"]),
+            (Kind::Float { bits: 64 }, &["", "x", "1,5", "1e400", "-1e400", "1e-400"]),
+            (Kind::Float { bits: 32 }, &["1e39", "1e-46"]),
         ];
         for (kind, values) in cases {
             for value in *values {

@@ -151,16 +151,23 @@ async fn once(orders: &Orders, turn: &mut usize, url: &str, seen: &Shared, follo
     tokio::time::sleep(if orders.eager { EAGER } else { CALM }).await;
 }
 
+fn note_running(seen: &Shared, run: &str) {
+    let found = &mut lock(seen).submits;
+    if let Some(submit) = found.iter_mut().find(|submit| submit.run == run) {
+        submit.running_ns = Some(monotonic_ns());
+    }
+}
+
 /// Asks about a run until it runs.
 async fn follow(clients: Vec<Client>, mut turn: usize, name: String, seen: Shared) {
     let until = monotonic_ns() + u64::try_from(FOLLOW.as_nanos()).unwrap_or(0);
     while monotonic_ns() < until {
-        match tokio::time::timeout(ANSWER, clients[turn % clients.len()].run(&name)).await {
+        let client = &clients[turn % clients.len()];
+        match tokio::time::timeout(ANSWER, client.run(&name)).await {
             Ok(Ok(run)) if matches!(run.state(), State::Running | State::Succeeded) => {
-                let found = &mut lock(&seen).submits;
-                if let Some(submit) = found.iter_mut().find(|submit| submit.run == name) {
-                    submit.running_ns = Some(monotonic_ns());
-                }
+                note_running(&seen, &name);
+                // Its worker has sixteen slots: a run that waited for one would say nothing of the leader.
+                let _ends_by_itself = tokio::time::timeout(ANSWER, client.cancel(&name)).await;
                 return;
             }
             Ok(Ok(_)) => {}

@@ -5,7 +5,7 @@
 //! another way (a big-endian one): its numbers are unlike, and both ends are compared then.
 //! Tests: below, with answers of a server; against a server in `worker/sync/tests/databases/postgres.rs`.
 //!
-//! A field's hash is Bob Jenkins's lookup3 of 2006, as `src/common/hashfn.c` of PostgreSQL 11 and newer has it
+//! A field's hash is Bob Jenkins's lookup3 of 2006, as PostgreSQL's `hashfn.c` has it
 //! (`hash_bytes_extended` with the seed 0); a record's is that of its fields, each time 31 times the one before and the
 //! next, 0 for NULL (`hash_record_extended` in `rowtypes.c`, 14 and newer).
 

@@ -1,8 +1,8 @@
 //! Faults done to a real cluster while a load run and a sync go on; what must hold is judged from outside.
 //!
 //! A short selection always; all of them with `SHANTY_FAULTS=N`, each N times (`tests/run --faults` sets 1);
-//! `SHANTY_FAULTS_ONLY=name or a part of names` picks one or some, `SHANTY_FAULTS_TABLE=file` keeps the table. An hour of noise with
-//! `SHANTY_NOISE=3600`.
+//! `SHANTY_FAULTS_ONLY=` with a name, or with a part of names, picks one or some; `SHANTY_FAULTS_TABLE=file` keeps the table.
+//! An hour of noise with `SHANTY_NOISE=3600`.
 //! In: etcd, PostgreSQL, namespaces. Out: a table. Only invariants and an end of all patience fail; figures are printed.
 
 use shanty_tests::faults::{Fault, Stage, Table, all, noise, short, trial};

@@ -89,7 +89,8 @@ pub struct Options {
     pub hand_over_grace: Duration,
     /// A worker that is silent for this long counts as gone.
     pub session_timeout: Duration,
-    /// A worker that sends load reports each second; silent for this long, its share goes to others.
+    /// A worker that is silent for this long gets no new work. One that sends load reports each second: its share goes to
+    /// others then, and not back to itself.
     pub load_silence: Duration,
     /// Sentinels are asked about a worker that is silent for this long.
     pub suspect_after: Duration,

@@ -100,8 +100,9 @@ impl Engine {
                     };
                     now.boot.saturating_sub(worker.heard) >= limit
                 });
-            let reason = if part.away_since.is_some_and(|since| now.boot.saturating_sub(since) >= part.grace)
-            {
+            let reason = if let Some(lost) = &part.lost {
+                lost
+            } else if part.away_since.is_some_and(|since| now.boot.saturating_sub(since) >= part.grace) {
                 "its worker is gone"
             } else if part.away_since.is_none() && silent && dead {
                 "its worker is silent, and sentinels find it dead"

@@ -35,6 +35,8 @@ pub struct Part {
     pub grace: Duration,
     /// Instant of the run from which its share is zero because its worker drains; cancelled after it.
     pub leaves_at_ns: Option<u64>,
+    /// Why its worker cannot do it any more, if that became known while nobody might decide who does it instead.
+    pub lost: Option<String>,
     /// What a run of shape divisible remembers of it.
     pub course: Course,
     pub(super) dirty: Dirty,
@@ -60,6 +62,7 @@ impl Part {
             away_since: None,
             grace: Duration::ZERO,
             leaves_at_ns: None,
+            lost: None,
             course: Course::default(),
             dirty: Dirty { shard: true, attempt: false },
         }
@@ -111,6 +114,7 @@ impl Part {
         self.accept_by = accept_by;
         self.away_since = None;
         self.leaves_at_ns = None;
+        self.lost = None;
         self.dirty = Dirty { shard: true, attempt: true };
         id
     }

@@ -63,11 +63,17 @@ impl Engine {
         machine.wait_for_workers(now, epoch, &self.workers, &options);
     }
 
-    /// Gives a part up because its worker cannot do it any more; the next reconciliation shares it out.
+    /// Gives a part up because its worker cannot do it any more; the next reconciliation, in the same step, shares it
+    /// out. A frozen leader may not share anything, so the part stays as it is until the first tick after that.
     pub(super) fn lose_part(&mut self, now: Now, run: &RunId, index: usize, reason: &str) {
         let lead = nanos(self.options.lead);
+        let frozen = self.frozen;
         let Some(machine) = self.runs.get_mut(run) else { return };
         if !machine.parts[index].is_active() {
+            return;
+        }
+        if frozen {
+            machine.parts[index].lost.get_or_insert_with(|| reason.to_owned());
             return;
         }
         let Some(node) = machine.parts[index].node().cloned() else { return };

@@ -98,7 +98,7 @@ impl Worker {
     pub fn is_present(&self, now: Duration, options: &Options) -> bool {
         self.presence == Presence::Present
             && self.dead_since.is_none()
-            && now.saturating_sub(self.heard) < options.session_timeout
+            && now.saturating_sub(self.heard) < options.load_silence
     }
 
     /// It as the placement looks at it, `busy` attempts running.

@@ -300,6 +300,37 @@ fn a_run_that_nobody_carried_to_its_end_is_lost_and_no_success() {
 }
 
 #[test]
+fn a_share_lost_for_silence_does_not_go_back_to_the_silent_worker() {
+    let mut world = World::with_workers(&["w1", "w2"]);
+    world.start(spec(100.0, 60));
+    world.begin_all();
+    world.pass(6000 * MS, &["w1"]);
+    let again = world.assigned().iter().filter(|(to, _)| *to == node("w2")).count();
+    assert_eq!(again, 1, "w2 is not asked again while it says nothing");
+    world.pass(300 * MS, &["w1", "w2"]);
+    let again = world.assigned().iter().filter(|(to, _)| *to == node("w2")).count();
+    assert_eq!(again, 2, "and gets a share when it is heard");
+}
+
+#[test]
+fn a_share_that_is_refused_while_the_leader_is_frozen_stays_whole_until_it_may_be_shared_out() {
+    let mut world = World::with_workers(&["w1", "w2"]);
+    let run = world.start(spec(100.0, 60));
+    world.begin_all();
+    world.engine.freeze(true);
+    let refused = world.assigned()[1].1.attempt.clone();
+    world.engine.on_update(world.now, &node("w2"), &refused, Update::Refused("no room".into()));
+    world.settle();
+    let before = stored_run(&world, &run);
+    assert!(before.shards.iter().all(|shard| !shard.state.is_terminal()), "nobody else has it");
+    let revision = before.run.detail.plan.as_ref().map(|plan| plan.revision);
+    world.pass(200 * MS, &["w1", "w2"]);
+    let after = stored_run(&world, &run);
+    assert_eq!(after.shards[1].state, ShardState::Yielded);
+    assert!(after.run.detail.plan.map(|plan| plan.revision) > revision, "in one step with the new shares");
+}
+
+#[test]
 fn a_frozen_leader_decides_nothing() {
     let mut world = World::with_workers(&["w1", "w2"]);
     world.start(spec(100.0, 30));

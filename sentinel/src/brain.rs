@@ -262,11 +262,16 @@ impl Brain {
         })
     }
 
-    /// Who may follow a leader that is ended for evidence of this class: one half-sick master does not follow another.
+    /// Who may follow a leader that is ended for evidence of this class: one half-sick master does not follow another, and
+    /// a store that is slow for everybody is no reason to change the leader for one that it kept waiting a little less.
     fn candidates(&self, now: Now, leader: &Kept<LeaderInfo>, class: Class) -> Vec<NodeId> {
         let set_aside = self.set_aside(now);
         let ranked = self.ranked(now, leader).into_iter();
-        let may = |node: &NodeId| class != Class::Grey || !set_aside.contains(node);
+        let is_strained = |node: &NodeId| {
+            let health = self.records.get(node).and_then(|record| record.health.as_ref());
+            health.is_none_or(|health| nominate::is_strained(health, &self.limits))
+        };
+        let may = |node: &NodeId| class != Class::Grey || !(set_aside.contains(node) || is_strained(node));
         let good = ranked.filter(|candidacy| candidacy.refused.is_empty()).map(|candidacy| candidacy.node);
         good.filter(may).collect()
     }

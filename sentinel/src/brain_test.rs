@@ -360,6 +360,19 @@ fn a_store_that_is_away_for_all_ends_no_term_and_one_that_is_away_for_the_leader
 }
 
 #[test]
+fn a_store_that_stops_for_the_leader_a_moment_before_it_stops_for_the_others_ends_no_term() {
+    let mut world = World::new(6, 3);
+    world.run(S * 40);
+    for name in ["m1", "m2", "m3"] {
+        let since = world.now;
+        world.masters.insert(node(name), State::Hung(since));
+        world.run(S * 4 / 10);
+    }
+    world.run(S * 20);
+    assert_eq!((world.leader(), world.ended.len()), (Some(node("m1")), 0), "nobody would do better");
+}
+
+#[test]
 fn a_leader_that_its_workers_do_not_hear_is_ended_within_four_seconds() {
     let mut world = World::new(7, 3);
     world.run(S * 40);

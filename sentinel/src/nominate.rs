@@ -6,7 +6,7 @@
 //! In: masters as they were registered and seen. Out: [`Candidacy`]s, the best first, those passed over last.
 //! Tests: below.
 
-use crate::evidence::{Limits, Record};
+use crate::evidence::{Health, Limits, Record};
 use shanty_model::id::NodeId;
 use shanty_rt::coord::NodeInfo;
 use shanty_rt::coord::record::Candidacy;
@@ -49,6 +49,11 @@ pub(crate) fn rank(field: &Field<'_>) -> Vec<Candidacy> {
     ranked.into_iter().map(|(_, candidacy)| candidacy).collect()
 }
 
+/// Whether its store or its disk is on the way to be a reason to end a term.
+pub(crate) fn is_strained(health: &Health, limits: &Limits) -> bool {
+    health.store.max(health.disk) >= limits.grey_for / 2
+}
+
 fn look(field: &Field<'_>, info: &NodeInfo) -> (Option<Score>, Candidacy) {
     let node = info.node.clone();
     let record = field.records.get(&node);
@@ -56,7 +61,7 @@ fn look(field: &Field<'_>, info: &NodeInfo) -> (Option<Score>, Candidacy) {
         return (None, Candidacy { node, score: String::new(), refused });
     }
     let (health, load) = record.and_then(|record| record.health.as_ref()).map_or((1, 10), |health| {
-        let strained = health.store.max(health.disk) >= field.limits.grey_for / 2;
+        let strained = is_strained(health, field.limits);
         let load = (0.5 * health.cpu + 0.5 * health.memory).clamp(0.0, 1.0);
         let tenths = (1..=10).rev().find(|tenth| load * 10.0 >= f64::from(*tenth));
         (u8::from(strained), tenths.unwrap_or(0))
@@ -101,7 +106,7 @@ fn refusal(field: &Field<'_>, node: &NodeId, record: Option<&Record>) -> Option<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::{Health, Sign, Witnesses};
+    use crate::evidence::{Sign, Witnesses};
     use shanty_rt::coord::Role;
 
     fn node(name: &str) -> NodeId {

@@ -79,8 +79,11 @@ impl Stage {
             Act::Switchover => {
                 let request = v1::TransferLeadershipRequest::default();
                 let client = self.cluster.client_of((leader + 1) % self.cluster.masters.len());
-                let told = client.cluster.clone().transfer_leadership(request).await;
-                told.map_err(|status| format!("the switchover was refused: {status}"))?;
+                // A standby that has just heard of the leader may be told to ask again: that time counts.
+                asked("a switchover", Duration::from_secs(5), async || {
+                    client.cluster.clone().transfer_leadership(request.clone()).await
+                })
+                .await?;
                 Vec::new()
             }
             Act::Part(whom, way, fate) => {

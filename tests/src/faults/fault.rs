@@ -139,6 +139,8 @@ pub struct Fault {
     pub act: Act,
     /// How long it lasts before it is taken back.
     pub hold: Duration,
+    /// It is taken back as soon as a run was dispatched, however long that takes.
+    pub until_dispatched: bool,
     /// It is done on a new cluster, whose leader has led for longer than sentinels leave it in peace on half a reason.
     pub settled: bool,
     /// How often it is done while one load run goes on.
@@ -163,6 +165,7 @@ impl Fault {
             name,
             act,
             hold: Duration::from_millis(hold_ms),
+            until_dispatched: false,
             settled: false,
             times: 1,
             leads: Leads::Next,
@@ -206,6 +209,23 @@ impl Fault {
     /// Nothing may be accepted from so long after the fault on.
     pub(super) const fn frozen_after(self, ms: u64) -> Fault {
         Fault { frozen_after: Some(Duration::from_millis(ms)), ..self }
+    }
+
+    /// Taken back as soon as a run was dispatched.
+    pub(super) const fn until_dispatched(self) -> Fault {
+        Fault { until_dispatched: true, ..self }
+    }
+
+    /// About how long it takes each time, until the cluster is whole again.
+    #[must_use]
+    pub fn takes(&self) -> Duration {
+        if self.until_dispatched {
+            self.within / 2 + Duration::from_millis(2500)
+        } else if self.hold.is_zero() {
+            Duration::from_secs(1)
+        } else {
+            self.hold + Duration::from_secs(4)
+        }
     }
 
     /// Whether it can be done without network namespaces.

@@ -130,6 +130,22 @@ pub fn all() -> Vec<Fault> {
     ]
 }
 
+/// Those whose figures are wanted, each many times: taken back as soon as they are survived.
+#[must_use]
+pub fn measured() -> Vec<Fault> {
+    let named = |name: &str| all().into_iter().find(|fault| fault.name == name);
+    let each = [
+        "SIGKILL of the leader",
+        "SIGSTOP of the leader, 3 s",
+        "leader ↔ all dropped",
+        "leader ↔ store dropped",
+        "the leader's disk hangs",
+        "switchover, a hundred times",
+        "all sentinels dead, then SIGKILL",
+    ];
+    each.into_iter().filter_map(named).map(|fault| fault.times(1).until_dispatched()).collect()
+}
+
 /// A few that are always done.
 #[must_use]
 pub fn short() -> Vec<Fault> {
@@ -149,6 +165,11 @@ mod tests {
         let said: BTreeSet<u8> = ABSENT.iter().map(|(row, ..)| *row).collect();
         let missing: Vec<u8> = (1..=20).filter(|row| !done.contains(row) && !said.contains(row)).collect();
         assert_eq!(missing, Vec::<u8>::new());
+    }
+
+    #[test]
+    fn what_is_measured_is_in_the_matrix() {
+        assert_eq!(measured().len(), 7);
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub struct Pace {
 impl Pace {
     /// The worse of both, part by part.
     #[must_use]
-    pub(super) fn worse(self, other: Pace) -> Pace {
+    pub fn worse(self, other: Pace) -> Pace {
         Pace {
             worst: self.worst.max(other.worst),
             worst_unexplained: self.worst_unexplained.max(other.worst_unexplained),

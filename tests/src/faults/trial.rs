@@ -138,7 +138,18 @@ async fn done_once(
     let (leader, epoch) = stage.whole().await?;
     observer.ask(stage.others(Some(leader)), true);
     let (at_ns, undo) = stage.begin(fault.act, leader).await?;
-    tokio::time::sleep(fault.hold).await;
+    let later_than = if fault.leads == Leads::Next { epoch } else { 0 };
+    let next_dispatch = async |since_ns| {
+        let find = || {
+            let (_, _, submits) = observer.seen();
+            History { submits, ..History::default() }.next_dispatch(since_ns, later_than)
+        };
+        asked("the next dispatch", Duration::from_secs(30), async || find().ok_or("none")).await
+    };
+    let early = if fault.until_dispatched { Some(next_dispatch(at_ns).await) } else { None };
+    if early.is_none() {
+        tokio::time::sleep(fault.hold).await;
+    }
     let healing_ns = monotonic_ns();
     stage.heal(undo);
     let healed_ns = monotonic_ns();
@@ -146,12 +157,10 @@ async fn done_once(
         seen.frozen_ns = Some((at_ns + ns(after), healing_ns));
     }
     let since_ns = if fault.after_healing { healed_ns } else { at_ns };
-    let later_than = if fault.leads == Leads::Next { epoch } else { 0 };
-    let find = || {
-        let (_, _, submits) = observer.seen();
-        History { submits, ..History::default() }.next_dispatch(since_ns, later_than)
+    let took = match early {
+        Some(took) => took,
+        None => next_dispatch(since_ns).await,
     };
-    let took = asked("the next dispatch", Duration::from_secs(30), async || find().ok_or("none")).await;
     observer.ask(stage.others(None), false);
     let now = stage.whole().await?.1;
     let took = match took {
@@ -180,8 +189,8 @@ async fn done_once(
 }
 
 async fn start_load(client: &Client, url: &str, fault: &Fault) -> Result<String, String> {
-    let once = fault.hold.as_secs() + if fault.hold.is_zero() { 1 } else { 4 };
-    let seconds = (6 + once * u64::try_from(fault.times).unwrap_or(1)).min(80);
+    let all = fault.takes() * u32::try_from(fault.times).unwrap_or(1);
+    let seconds = (6 + all.as_secs()).min(80);
     let load = json!({ "url": url, "rate": RATE, "duration": format!("{seconds}s") });
     let run = client.start(&json!({ "spec": { "http_load": load } })).await;
     run.map(|run| run.name).map_err(|status| format!("no load: {status}"))

@@ -28,9 +28,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// Priority of a thread that sends to a schedule, where the system allows it (RLIMIT_NICE): what else the machine does makes
-/// no arrival late. One that sends as fast as it can would take the processors from the rest of its worker.
-const FAVOURED: i32 = -10;
 /// Arrivals sent before answers are looked at again: at 5 µs each this is a third of a millisecond.
 const BURST: usize = 64;
 /// Arrivals that may wait for a connection: 4 MiB of memory, touched only when they are many.
@@ -120,10 +117,6 @@ impl LoadThread {
         let _alarm = Alarm::new(self.control.clone(), self.number);
         // Without this the kernel may put off a wake-up by 50 µs to save another one.
         let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
-        if matches!(self.plan.load, Load::Open { .. }) {
-            // To Linux this is the calling thread alone.
-            let _unfavoured = rustix::process::setpriority_process(None, FAVOURED);
-        }
         self.turned = boottime();
         let mut still = None;
         let mut events = Events::new();

@@ -6,6 +6,9 @@
 use crate::screen::Output;
 use crate::{call, cluster, connection, context, demo, dev, import, job, node, quantity, run};
 use clap::{Args, Parser, Subcommand};
+use shanty_rt::tls;
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 const EXAMPLES: &str = "\
@@ -43,6 +46,15 @@ pub(crate) struct Global {
     /// Address of any master; several, joined by commas, are tried in turn
     #[arg(long, global = true, env = "SHANTY_ADDR", default_value = context::DEFAULT_ADDR, value_name = "HOST:PORT")]
     pub(crate) addr: String,
+    /// Certificate of this client (PEM), for masters over TLS [env: SHANTY_TLS_CERTIFICATE=]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) tls_certificate: Option<PathBuf>,
+    /// Private key of that certificate (PEM) [env: SHANTY_TLS_KEY=]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Authorities that sign the masters' certificates (PEM) [env: SHANTY_TLS_AUTHORITY=]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) tls_authority: Option<PathBuf>,
     /// How answers are printed: table, or json (canonical proto JSON, a line a message for streams)
     #[arg(short, long, global = true, env = "SHANTY_OUTPUT", value_enum, default_value = "table")]
     #[arg(hide_possible_values = true)]
@@ -53,6 +65,20 @@ pub(crate) struct Global {
     /// How long to wait for an answer [default: 15s; `run wait` waits for ever]
     #[arg(long, global = true, value_parser = quantity::duration, value_name = "TIME")]
     pub(crate) timeout: Option<Duration>,
+}
+
+impl Global {
+    /// The certificates of this client. The environment is read here and not by the flags, which a node of this program
+    /// takes as its own: it has an environment of its own, `SHANTY_MASTER__TLS__KEY`.
+    pub(crate) fn tls(&self, environment: impl Fn(&str) -> Option<OsString>) -> tls::Settings {
+        let or =
+            |given: &Option<PathBuf>, name| given.clone().or_else(|| environment(name).map(PathBuf::from));
+        tls::Settings::new(
+            or(&self.tls_certificate, "SHANTY_TLS_CERTIFICATE"),
+            or(&self.tls_key, "SHANTY_TLS_KEY"),
+            or(&self.tls_authority, "SHANTY_TLS_AUTHORITY"),
+        )
+    }
 }
 
 /// What to do.
@@ -114,5 +140,24 @@ mod tests {
     fn global_options_may_follow_the_verb() {
         let cli = Cli::try_parse_from(["shanty", "run", "list", "--addr", "h:1", "-o", "json"]).unwrap();
         assert_eq!((cli.global.addr.as_str(), cli.global.output), ("h:1", Output::Json));
+    }
+
+    #[test]
+    fn certificates_of_a_node_are_given_by_the_same_flags_and_not_by_the_clients_environment() {
+        let files = ["--tls-certificate", "c", "--tls-key", "k", "--tls-authority", "a"];
+        for role in ["master", "worker", "sentinel"] {
+            let cli = Cli::try_parse_from(["shanty", role].into_iter().chain(files)).unwrap();
+            let [certificate, key] = match cli.command {
+                Command::Master(args) => [args.tls_certificate, args.tls_key],
+                Command::Worker(args) => [args.tls_certificate, args.tls_key],
+                Command::Sentinel(args) => [args.tls_certificate, args.tls_key],
+                _ => [None, None],
+            };
+            assert_eq!([certificate, key], [Some("c".into()), Some("k".into())], "{role}");
+        }
+        let cli = Cli::try_parse_from(["shanty", "run", "list", "--tls-key", "k"]).unwrap();
+        let environment = |name: &str| (name != "SHANTY_TLS_AUTHORITY").then(|| OsString::from(name));
+        let tls = cli.global.tls(environment);
+        assert_eq!(tls, tls::Settings::new(Some("SHANTY_TLS_CERTIFICATE".into()), Some("k".into()), None));
     }
 }

@@ -9,6 +9,7 @@ use crate::connect::Masters;
 use crate::error::Error;
 use crate::json::{self, Layout, Named};
 use crate::screen::{Output, Screen};
+use shanty_rt::tls;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The address of a master that nobody had to name.
@@ -27,14 +28,20 @@ impl Context {
     /// From the global options.
     pub(crate) fn new(global: &Global) -> Context {
         Context {
-            client: Client::new(Masters::new(&global.addr), global.timeout),
+            client: Client::new(
+                Masters::new(&global.addr, global.tls(|name| std::env::var_os(name))),
+                global.timeout,
+            ),
             screen: Screen::new(global.output, global.no_color),
         }
     }
 
-    /// The same screen with another cluster.
+    /// The same screen with another cluster, one of this program's own on loopback: without TLS.
     pub(crate) fn at(&self, addr: &str) -> Context {
-        Context { client: Client::new(Masters::new(addr), self.client.timeout()), screen: self.screen }
+        Context {
+            client: Client::new(Masters::new(addr, tls::Settings::default()), self.client.timeout()),
+            screen: self.screen,
+        }
     }
 
     /// A command line of this program that reaches the same cluster.

@@ -29,9 +29,18 @@ pub struct Args {
     /// Where others reach this master, when that is not where it listens.
     #[arg(long, value_name = "HOST:PORT")]
     pub advertise: Option<String>,
-    /// Listen on an address that is not loopback without TLS and tokens.
+    /// Listen on an address that is not loopback without TLS.
     #[arg(long)]
     pub insecure: bool,
+    /// Certificate of this node (PEM); with it, its key and the authority everything is over TLS.
+    #[arg(long, value_name = "FILE")]
+    pub tls_certificate: Option<PathBuf>,
+    /// Private key of that certificate (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// Authorities that sign everybody's certificates (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub tls_authority: Option<PathBuf>,
     /// postgres://…, mysql://… or sqlite:///path; default: a SQLite file in the data folder.
     #[arg(long, value_name = "URL")]
     pub store: Option<String>,
@@ -62,7 +71,6 @@ impl Args {
         &self,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Loaded<Config>, shanty_rt::config::Error> {
-        let data = self.data.as_ref().map(|path| path.to_string_lossy().into_owned());
         let mut loader = Loader::new("master")
             .file(self.config.as_deref())
             .environment(environment)
@@ -74,7 +82,10 @@ impl Args {
             .flag("store", "--store", self.store.clone())
             .flag("etcd.endpoints", "--etcd", self.etcd.clone())
             .flag("embedded_worker", "--embedded-worker", self.embedded_worker.then_some(true))
-            .flag("data_dir", "--data", data);
+            .flag("data_dir", "--data", daemon::path(self.data.as_deref()))
+            .flag("tls.certificate", "--tls-certificate", daemon::path(self.tls_certificate.as_deref()))
+            .flag("tls.key", "--tls-key", daemon::path(self.tls_key.as_deref()))
+            .flag("tls.authority", "--tls-authority", daemon::path(self.tls_authority.as_deref()));
         for text in &self.set {
             loader = loader.set(text)?;
         }

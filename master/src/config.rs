@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use shanty_model::id::NodeId;
 use shanty_model::kind::Limits;
 use shanty_rt::config::guard;
+use shanty_rt::tls;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -28,8 +29,10 @@ pub struct Config {
     pub listen: String,
     /// Where others reach this master, `host:port`; empty for the listening address.
     pub advertise: String,
-    /// Listen on an address that is not loopback without TLS and tokens.
+    /// Listen on an address that is not loopback without TLS.
     pub insecure: bool,
+    /// Certificates; with them, everything that this master takes and makes is over TLS.
+    pub tls: tls::Settings,
     /// Also run a worker beside this master, set by the table `[worker]`. For `shanty master`, which holds both.
     pub embedded_worker: bool,
     /// Folder of this master's data: the SQLite file, when no store is named.
@@ -95,6 +98,7 @@ impl Default for Config {
             listen: "127.0.0.1:7070".to_owned(),
             advertise: String::new(),
             insecure: false,
+            tls: tls::Settings::default(),
             embedded_worker: false,
             data_dir: PathBuf::from("shanty-data/master"),
             store: String::new(),
@@ -131,6 +135,7 @@ impl Config {
     pub fn check(&self) -> Result<(), Invalid> {
         self.node_id()?;
         self.listen_on()?;
+        self.tls.check().map_err(|error| invalid("tls", error.to_string()))?;
         if self.cluster.parse::<NodeId>().is_err() {
             return Err(invalid(
                 "cluster",
@@ -162,10 +167,10 @@ impl Config {
     /// The address to listen on.
     ///
     /// # Errors
-    /// When it is none, or is not loopback and `insecure` is not set.
+    /// When it is none, or is not loopback with neither TLS nor `insecure`.
     pub fn listen_on(&self) -> Result<SocketAddr, Invalid> {
         let listen = self.listen.parse().map_err(|_| invalid("listen", "must look like 127.0.0.1:7070"))?;
-        guard(listen, self.insecure).map_err(|error| invalid("listen", error.to_string()))
+        guard(listen, self.insecure, self.tls.is_set()).map_err(|error| invalid("listen", error.to_string()))
     }
 
     /// The store's URL.
@@ -215,7 +220,12 @@ mod tests {
         assert_eq!(key(Config { cluster: "a/b".into(), ..ok.clone() }), "cluster");
         assert_eq!(key(Config { lease_ttl: Duration::from_secs(1), ..ok.clone() }), "lease_ttl");
         assert_eq!(key(Config { session_timeout: Duration::from_secs(1), ..ok.clone() }), "session_timeout");
-        let open = Config { listen: "0.0.0.0:7070".into(), insecure: true, ..ok };
+        let open = Config { listen: "0.0.0.0:7070".into(), insecure: true, ..ok.clone() };
         assert_eq!(open.check(), Ok(()));
+        let path = || Some("/x.pem".into());
+        let half = tls::Settings::new(path(), path(), None);
+        assert_eq!(key(Config { tls: half, ..ok.clone() }), "tls");
+        let tls = tls::Settings::new(path(), path(), path());
+        assert_eq!(Config { listen: "0.0.0.0:7070".into(), tls, ..ok }.check(), Ok(()));
     }
 }

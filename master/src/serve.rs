@@ -22,6 +22,7 @@ use shanty_rt::config::{MissingVariable, expand};
 use shanty_rt::coord::{self, Coord, Etcd, EtcdOptions, Memory};
 use shanty_rt::systemd::Systemd;
 use shanty_rt::task::Scope;
+use shanty_rt::tls::{self, Credentials, Gate};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +40,9 @@ pub enum Error {
     /// Its configuration.
     #[error(transparent)]
     Config(#[from] config::Invalid),
+    /// Its certificates.
+    #[error("`master.tls`: {0}")]
+    Tls(#[from] tls::Error),
     /// A placeholder in the store's URL.
     #[error("`master.store`: {0}")]
     Placeholder(#[from] MissingVariable),
@@ -94,6 +98,7 @@ pub async fn serve_under(
     systemd: Systemd,
 ) -> Result<(), Error> {
     config.check()?;
+    let credentials = Credentials::open(&config.tls)?;
     let listener = server::bind(config.listen_on()?).map_err(Error::Listen)?;
     let address = listener.local_addr().map_err(|error| Error::Listen(error.into()))?;
     let store = open_store(&config).await?;
@@ -142,6 +147,7 @@ pub async fn serve_under(
         coord: coord.clone(),
         leadership: leadership.clone(),
         members: members.clone(),
+        credentials: credentials.clone(),
         stop: streams.clone(),
     };
     let probe = Probe {
@@ -158,18 +164,23 @@ pub async fn serve_under(
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_service_status("", ServingStatus::NotServing).await;
     let routes = with_reflection(api.routes(link, probe))?.add_service(health_service);
-    let service = Forward::new(routes, leading.clone(), leadership.clone());
+    let service = Forward::new(routes, leading.clone(), leadership.clone(), credentials.clone());
 
     let mut tasks = Scope::new();
     let quit = CancellationToken::new();
-    tasks.spawn("server", server::serve(listener, service, streams.clone()));
+    let gate = Gate::new(credentials.clone());
+    tasks.spawn("server", server::serve(listener, gate, service, streams.clone()));
     // It tells health for as long as there is somebody to tell, so nobody waits for its end.
     let mut signs = Scope::new();
     signs.spawn("health", tell_health(health, leading.clone(), leadership.clone(), systemd.clone()));
+    let over_tls = credentials.is_some();
+    if let Some(credentials) = credentials {
+        signs.spawn("certificates", credentials.keep());
+    }
     signs.spawn("condition", condition.keep(fenced, config.data_dir.clone()));
     let elector_stop = quit.clone();
     tasks.spawn("elector", async move { elector.run(&mut room, elector_stop).await });
-    tracing::info!(node = %me, %address, store = store.shown(), "master listening");
+    tracing::info!(node = %me, %address, tls = over_tls, store = store.shown(), "master listening");
     systemd.ready();
     ready(address);
 

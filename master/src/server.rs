@@ -2,36 +2,41 @@
 //!
 //! tonic's graceful shutdown waits for all streams, and standing ones never end by themselves (hyper#4170).
 //! Here streams end on the stop token, connections are asked to finish, and what is left after the grace is
-//! dropped. A client that does not speak HTTP/2 without TLS is told so, or logged, instead of a riddle.
+//! dropped. Who may speak at all, and what others are told, is the gate's affair.
+//! In: a listener, a gate, the services. Out: nothing until the stop. Never: waits for a handshake in the accept loop.
+//! Tests: with processes in the tests crate.
 
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use shanty_rt::task::Scope;
+use shanty_rt::tls::{Gate, Stream};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Forward;
 
 /// After the stop, connections may take this long to finish.
 const GRACE: Duration = Duration::from_secs(2);
-/// A client that says nothing for this long after connecting is dropped.
-const FIRST_BYTE: Duration = Duration::from_secs(10);
+/// Connections that may wait to be accepted: a large fleet comes all at once after a failover.
+const BACKLOG: u32 = 4096;
 
 /// Binds `listen`.
 ///
 /// # Errors
 /// A text that says who may be in the way, and what to do.
 pub fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
-    let bound = std::net::TcpListener::bind(listen).and_then(|listener| {
-        listener.set_nonblocking(true)?;
-        TcpListener::from_std(listener)
-    });
-    bound.map_err(|error| match error.kind() {
+    let bound = || {
+        let socket = if listen.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // As the standard library does it: a port whose connections linger from before is free.
+        socket.set_reuseaddr(true)?;
+        socket.bind(listen)?;
+        socket.listen(BACKLOG)
+    };
+    bound().map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => anyhow::anyhow!(
             "cannot listen on {listen}: the port is taken; stop the process that holds it (ss -ltnp 'sport = :{}'), or choose another with --listen",
             listen.port()
@@ -47,15 +52,19 @@ pub fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// Serves until `stop`, then for the grace at most.
-pub async fn serve(listener: TcpListener, service: Forward, stop: CancellationToken) {
+pub async fn serve(listener: TcpListener, gate: Gate, service: Forward, stop: CancellationToken) {
     let mut connections = Scope::new();
     let finish = connections.token();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    let (service, finish) = (service.clone(), finish.clone());
-                    connections.spawn("connection", connection(stream, peer, service, finish));
+                    let (gate, service, finish) = (gate.clone(), service.clone(), finish.clone());
+                    connections.spawn("connection", async move {
+                        if let Some(stream) = gate.pass(stream, peer).await {
+                            connection(stream, peer, service, finish).await;
+                        }
+                    });
                 }
                 Err(error) => {
                     // Out of descriptors, most likely: others must end before this can go on.
@@ -74,28 +83,7 @@ pub async fn serve(listener: TcpListener, service: Forward, stop: CancellationTo
     }
 }
 
-async fn connection(mut stream: TcpStream, peer: SocketAddr, service: Forward, finish: CancellationToken) {
-    // Latency matters more than packets here; a socket that cannot is still a socket.
-    let _kept = stream.set_nodelay(true);
-    match tokio::time::timeout(FIRST_BYTE, first_byte(&stream)).await {
-        Ok(Ok(b'P')) => {}
-        Ok(Ok(0x16)) => {
-            tracing::warn!(%peer, "a client speaks TLS to this plaintext port: use grpcurl -plaintext, or http:// in --addr");
-            return;
-        }
-        Ok(Ok(_)) => {
-            let text =
-                "this port speaks gRPC (HTTP/2 without TLS): try grpcurl -plaintext or `shanty api list`\n";
-            let answer = format!(
-                "HTTP/1.1 426 Upgrade Required\r\nUpgrade: h2c\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n{text}",
-                text.len()
-            );
-            // A client that does not wait for its answer does not get it.
-            let _gone = stream.write_all(answer.as_bytes()).await;
-            return;
-        }
-        Ok(Err(_)) | Err(_) => return,
-    }
+async fn connection(stream: Stream, peer: SocketAddr, service: Forward, finish: CancellationToken) {
     let mut builder = auto::Builder::new(TokioExecutor::new()).http2_only();
     builder
         .http2()
@@ -114,14 +102,5 @@ async fn connection(mut stream: TcpStream, peer: SocketAddr, service: Forward, f
     };
     if let Err(error) = served {
         tracing::debug!(%peer, %error, "connection broke");
-    }
-}
-
-/// The first byte that a client sends, left in the socket. HTTP/2 without TLS begins with `PRI`.
-async fn first_byte(stream: &TcpStream) -> io::Result<u8> {
-    let mut byte = [0u8; 1];
-    match stream.peek(&mut byte).await? {
-        0 => Err(io::ErrorKind::UnexpectedEof.into()),
-        _ => Ok(byte[0]),
     }
 }

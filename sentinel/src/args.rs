@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use shanty_model::id::NodeId;
 use shanty_rt::config::{Loader, guard};
+use shanty_rt::{daemon, tls};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -35,9 +36,18 @@ pub struct Args {
     /// Its address as others see it; default: the listening one.
     #[arg(long, value_name = "ADDRESS")]
     pub advertise: Option<String>,
-    /// Listen on an address that is not loopback.
+    /// Listen on an address that is not loopback without TLS.
     #[arg(long)]
     pub insecure: bool,
+    /// Certificate of this node (PEM); with it, its key and the authority everything is over TLS.
+    #[arg(long, value_name = "FILE")]
+    pub tls_certificate: Option<PathBuf>,
+    /// Private key of that certificate (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// Authorities that sign everybody's certificates (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub tls_authority: Option<PathBuf>,
     /// What is logged, in the form of RUST_LOG.
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
@@ -59,8 +69,10 @@ pub struct Config {
     pub listen: String,
     /// Its address as others see it; empty for the listening one.
     pub advertise: String,
-    /// Listen on an address that is not loopback.
+    /// Listen on an address that is not loopback without TLS.
     pub insecure: bool,
+    /// Certificates; with them, masters and other sentinels are spoken to over TLS alone.
+    pub tls: tls::Settings,
     /// What is logged, in the form of RUST_LOG.
     pub log: String,
 }
@@ -83,6 +95,7 @@ impl Default for Config {
             listen: "127.0.0.1:0".to_owned(),
             advertise: String::new(),
             insecure: false,
+            tls: tls::Settings::default(),
             log: "info".to_owned(),
         }
     }
@@ -105,6 +118,9 @@ impl Args {
             .flag("listen", "--listen", self.listen.clone())
             .flag("advertise", "--advertise", self.advertise.clone())
             .flag("insecure", "--insecure", self.insecure.then_some(true))
+            .flag("tls.certificate", "--tls-certificate", daemon::path(self.tls_certificate.as_deref()))
+            .flag("tls.key", "--tls-key", daemon::path(self.tls_key.as_deref()))
+            .flag("tls.authority", "--tls-authority", daemon::path(self.tls_authority.as_deref()))
             .flag("log", "--log", self.log.clone())
             .load::<Config>()?;
         let mut config = loaded.value;
@@ -118,6 +134,7 @@ impl Args {
         }
         config.voters()?;
         config.listen_on()?;
+        config.tls.check().context("`sentinel.tls`")?;
         Ok(config)
     }
 }
@@ -151,10 +168,10 @@ impl Config {
     /// Where it listens.
     ///
     /// # Errors
-    /// When it is no address, or one that others can reach and nobody said `insecure`.
+    /// When it is no address, or one that others can reach with neither TLS nor `insecure`.
     pub fn listen_on(&self) -> anyhow::Result<SocketAddr> {
         let listen = self.listen.parse().context("`sentinel.listen` must look like 127.0.0.1:7072")?;
-        guard(listen, self.insecure).context("`sentinel.listen`")
+        guard(listen, self.insecure, self.tls.is_set()).context("`sentinel.listen`")
     }
 }
 

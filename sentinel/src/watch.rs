@@ -13,6 +13,7 @@ use crate::hand::{Hand, now};
 use crate::peers::{self, Opinion};
 use crate::picture::Change;
 use crate::probe::{Errand, Seen, confer, probe};
+use anyhow::Context as _;
 use futures_util::StreamExt as _;
 use shanty_model::id::NodeId;
 use shanty_rt::clock;
@@ -20,6 +21,7 @@ use shanty_rt::coord::record::{self, SentinelSet};
 use shanty_rt::coord::{Compare, Coord, Etcd, EtcdOptions, Keys, NodeInfo, Op, Registration, Role, greet};
 use shanty_rt::systemd::Systemd;
 use shanty_rt::task::Scope;
+use shanty_rt::tls::Credentials;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +38,7 @@ const LEAVE: Duration = Duration::from_secs(3);
 const WAITING: usize = 256;
 
 pub(crate) async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+    let credentials = Credentials::open(&config.tls).context("`sentinel.tls`")?;
     let me: NodeId = config.node.parse()?;
     let voters = config.voters()?;
     let listener = peers::bind(config.listen_on()?).await?;
@@ -63,12 +66,18 @@ pub(crate) async fn serve(config: Config, stop: CancellationToken) -> anyhow::Re
     });
     let (tell, own) = watch::channel(Opinion { sentinel: me.to_string(), ..Opinion::default() });
     let (hear, mut heard) = mpsc::channel(WAITING);
-    scope.spawn("door", peers::answer(listener, own.clone(), hear.clone(), scope.token()));
+    // It has nothing to finish when the sentinel leaves.
+    let mut around = Scope::new();
+    if let Some(credentials) = &credentials {
+        around.spawn("certificates", credentials.clone().keep());
+    }
+    let door = peers::answer(listener, credentials.clone(), own.clone(), hear.clone(), scope.token());
+    scope.spawn("door", door);
     let ballot = Ballot { coord: coord.clone(), keys: keys.clone(), me: me.clone(), lease: None };
     let mut hand = Hand::with(ballot, &mut scope);
     let (see, mut seen) = mpsc::channel(WAITING);
     let (send, errands) = watch::channel(Errand::default());
-    scope.spawn("confer", confer(me.clone(), errands));
+    scope.spawn("confer", confer(me.clone(), credentials.clone(), errands));
     let greeted = coord.clone();
     let too_old = async {
         match greet(greeted).await {
@@ -81,7 +90,7 @@ pub(crate) async fn serve(config: Config, stop: CancellationToken) -> anyhow::Re
     let mut events = coord.watch(keys.root());
     let limits = Limits::default();
     let mut brain = Brain::new(me.clone(), keys.clone(), limits);
-    let mut links = Links { masters: Linked::default(), peers: Linked::default() };
+    let mut links = Links { masters: Linked::default(), peers: Linked::default(), credentials };
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut settled = false;
@@ -210,6 +219,7 @@ impl Linked {
 struct Links {
     masters: Linked,
     peers: Linked,
+    credentials: Option<Credentials>,
 }
 
 impl Links {
@@ -221,11 +231,15 @@ impl Links {
         (see, own, hear): (&mpsc::Sender<(NodeId, Seen)>, &watch::Receiver<Opinion>, &mpsc::Sender<Opinion>),
     ) {
         let masters = brain.picture().nodes(Role::Master);
-        self.masters.follow("probe", masters, |info| probe(info.node, info.address, every, see.clone()));
+        let credentials = &self.credentials;
+        self.masters.follow("probe", masters, |info| {
+            probe(info.node, info.address, every, credentials.clone(), see.clone())
+        });
         let mut peers = brain.picture().nodes(Role::Sentinel);
         peers.remove(me);
-        self.peers
-            .follow("peer", peers, |info| peers::ask(info.node, info.address, own.clone(), hear.clone()));
+        self.peers.follow("peer", peers, |info| {
+            peers::ask(info.node, info.address, credentials.clone(), own.clone(), hear.clone())
+        });
     }
 }
 

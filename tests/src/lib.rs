@@ -2,6 +2,7 @@
 //!
 //! | room | holds |
 //! |---|---|
+//! | [`certificates`] | authorities, and certificates that they sign |
 //! | [`cluster`] | real masters and workers, and a client that takes JSON |
 //! | [`databases`] | real PostgreSQL and MariaDB servers |
 //! | [`dataset`] | tables with known content for syncs, in every engine |
@@ -21,6 +22,7 @@
 //!
 //! Tests are in `tests/tests`, one binary per area; `tests/run` installs what they need and runs all.
 
+pub mod certificates;
 pub mod cluster;
 pub mod databases;
 pub mod dataset;

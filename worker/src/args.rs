@@ -45,6 +45,15 @@ pub struct Args {
     /// A label that placement may ask for; may be repeated.
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
     pub labels: Vec<(String, String)>,
+    /// Certificate of this node (PEM); with it, its key and the authority everything is over TLS.
+    #[arg(long, value_name = "FILE")]
+    pub tls_certificate: Option<PathBuf>,
+    /// Private key of that certificate (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// Authorities that sign everybody's certificates (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub tls_authority: Option<PathBuf>,
     /// Any other key of the configuration; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
@@ -67,7 +76,6 @@ impl Args {
         &self,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Loaded<Config>, shanty_rt::config::Error> {
-        let data = self.data.as_ref().map(|path| path.to_string_lossy().into_owned());
         let mut loader = Loader::new("worker")
             .file(self.config.as_deref())
             .environment(environment)
@@ -76,7 +84,10 @@ impl Args {
             .flag("etcd.endpoints", "--etcd", self.etcd.clone())
             .flag("cluster", "--cluster", self.cluster.clone())
             .flag("eligible", "--eligible", self.eligible.then_some(true))
-            .flag("data_dir", "--data", data)
+            .flag("data_dir", "--data", daemon::path(self.data.as_deref()))
+            .flag("tls.certificate", "--tls-certificate", daemon::path(self.tls_certificate.as_deref()))
+            .flag("tls.key", "--tls-key", daemon::path(self.tls_key.as_deref()))
+            .flag("tls.authority", "--tls-authority", daemon::path(self.tls_authority.as_deref()))
             .flag("slots", "--slots", self.slots);
         let labels: BTreeMap<&str, &str> =
             self.labels.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();

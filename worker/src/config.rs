@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use shanty_model::id::NodeId;
 use shanty_model::kind::http_load::TargetPolicy;
 use shanty_rt::config::{NotLoopback, guard};
+use shanty_rt::tls;
 use shanty_sync::connection::{Registry, Settings, Unusable};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -38,8 +39,11 @@ pub struct Config {
     pub listen: String,
     /// That address as sentinels see it; empty for the listening one.
     pub advertise: String,
-    /// Listen on an address that is not loopback.
+    /// Listen on an address that is not loopback without TLS.
     pub insecure: bool,
+    /// Certificates; with them, masters are spoken to over TLS alone. The door for sentinels, which takes nothing, stays
+    /// without.
+    pub tls: tls::Settings,
     /// Attempts that may run at once.
     pub slots: u32,
     /// Labels that placement may ask for.
@@ -96,6 +100,7 @@ impl Default for Config {
             listen: "127.0.0.1:0".to_owned(),
             advertise: String::new(),
             insecure: false,
+            tls: tls::Settings::default(),
             slots: 16,
             labels: BTreeMap::new(),
             load: Load::default(),
@@ -161,6 +166,14 @@ pub enum Invalid {
     /// One that others can reach.
     #[error("`worker.listen`: {0}")]
     NotLoopback(#[from] NotLoopback),
+    /// Its certificates.
+    #[error("`worker.tls`: {0}")]
+    Tls(#[from] tls::Incomplete),
+    /// An address that asks for TLS.
+    #[error(
+        "`worker.masters`: `{0}` asks for TLS; name `certificate`, `key` and `authority` in [worker.tls]"
+    )]
+    WantsTls(String),
     /// A connection.
     #[error("`worker.connections`: {0}")]
     Connection(Unusable),
@@ -190,13 +203,13 @@ impl Config {
     /// Where sentinels see whether it lives; none for nowhere.
     ///
     /// # Errors
-    /// When it is no address, or one that others can reach and nobody said `insecure`.
+    /// When it is no address, or one that others can reach with neither TLS nor `insecure`.
     pub fn listen_on(&self) -> Result<Option<SocketAddr>, Invalid> {
         if self.listen.is_empty() {
             return Ok(None);
         }
         let listen = self.listen.parse().map_err(|_| Invalid::Listen(self.listen.clone()))?;
-        Ok(Some(guard(listen, self.insecure)?))
+        Ok(Some(guard(listen, self.insecure, self.tls.is_set())?))
     }
 
     /// Checks what types cannot.
@@ -217,7 +230,11 @@ impl Config {
         if self.load.threads == Some(0) {
             return range("load.threads", "0".to_owned(), "1 or more, or absent");
         }
+        self.tls.check()?;
         for master in &self.masters {
+            if master.starts_with("https://") && !self.tls.is_set() {
+                return Err(Invalid::WantsTls(master.clone()));
+            }
             let port = master.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
             if !port.is_some_and(|port| port.parse::<u16>().is_ok_and(|port| port > 0)) {
                 return Err(Invalid::Master(master.clone()));
@@ -272,6 +289,8 @@ mod tests {
             Config { slots: 0, ..Config::default() },
             Config { masters: vec!["127.0.0.1".to_owned()], ..Config::default() },
             Config { masters: vec![":7070".to_owned()], ..Config::default() },
+            Config { masters: vec!["https://m1:7070".to_owned()], ..Config::default() },
+            Config { tls: tls::Settings::new(None, Some("/x.pem".into()), None), ..Config::default() },
             Config { load: Load { max_rate: -1.0, ..Load::default() }, ..Config::default() },
             Config { load: Load { threads: Some(0), ..Load::default() }, ..Config::default() },
             Config {

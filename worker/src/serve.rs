@@ -19,6 +19,7 @@ use shanty_rt::coord::{Coord, Etcd, EtcdOptions, Keys, NodeInfo, Registration, R
 use shanty_rt::driver::ErasedDriver;
 use shanty_rt::systemd::Systemd;
 use shanty_rt::task::{self, Scope};
+use shanty_rt::tls::{self, Credentials};
 use shanty_sync::connection::Registry;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -40,6 +41,9 @@ pub enum Error {
     /// Its configuration.
     #[error(transparent)]
     Config(#[from] config::Invalid),
+    /// Its certificates.
+    #[error("`worker.tls`: {0}")]
+    Tls(#[from] tls::Error),
     /// Its ledger.
     #[error(transparent)]
     Ledger(#[from] ledger::Error),
@@ -83,6 +87,7 @@ pub async fn serve_under(
     systemd: Systemd,
 ) -> Result<(), Error> {
     config.check()?;
+    let credentials = Credentials::open(&config.tls)?;
     let host = rustix::system::uname();
     let node = config.node_id(&host.nodename().to_string_lossy())?;
     let (folder, cluster) = (config.data_dir.clone(), config.cluster.clone());
@@ -123,7 +128,10 @@ pub async fn serve_under(
         Some(coord) => coordinate(&mut around, &mut links, coord, &config, &face, &closing),
         None => watch::channel(BTreeSet::new()).1,
     };
-    let (signals, feeds) = signals(first, &ledger, connections);
+    if let Some(credentials) = &credentials {
+        around.spawn("certificates", credentials.clone().keep());
+    }
+    let (signals, feeds) = signals(first, &ledger, connections, credentials);
     let (events_in, events) = mpsc::channel(EVENTS);
     let roster = Roster { fixed: config.static_masters().into_iter().collect(), found };
     links.spawn("links", keep_links(roster, face, feeds, events_in, closing.clone()));
@@ -158,13 +166,18 @@ fn connection_names(drivers: &[Arc<dyn ErasedDriver>], configured: &Registry) ->
     names.into_iter().collect()
 }
 
-fn signals(first: Telemetry, ledger: &Ledger, connections: Registry) -> (Signals, Feeds) {
+fn signals(
+    first: Telemetry,
+    ledger: &Ledger,
+    connections: Registry,
+    credentials: Option<Credentials>,
+) -> (Signals, Feeds) {
     let (figures_in, figures) = watch::channel(first);
     let (attempts_in, attempts) = watch::channel(0);
     let (seen_in, seen) = watch::channel(ledger.seen());
     let (roused_in, roused) = watch::channel(0);
     let signals = Signals { figures: figures_in, attempts: attempts_in, seen: seen_in, roused: roused_in };
-    (signals, Feeds { figures, attempts, seen, connections, roused })
+    (signals, Feeds { figures, attempts, seen, connections, credentials, roused })
 }
 
 fn etcd(config: &Config) -> Result<Option<Arc<dyn Coord>>, Error> {

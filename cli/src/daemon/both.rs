@@ -7,6 +7,7 @@
 
 use anyhow::bail;
 use shanty_rt::config::{Loaded, Origin};
+use shanty_rt::tls;
 use std::net::SocketAddr;
 
 /// Priority of a master beside a worker: below the 100 of masters that do nothing else, so that it leads when none of
@@ -48,6 +49,10 @@ impl Both {
         if open("master.etcd.endpoints") {
             both.master.etcd.endpoints.clone_from(&both.worker.etcd.endpoints);
             both.fill("master.etcd.endpoints", &both.worker.etcd.endpoints.clone());
+        }
+        if !both.master.tls.is_set() && both.worker.tls.is_set() {
+            both.master.tls.clone_from(&both.worker.tls);
+            both.fill_tls("master", &both.worker.tls.clone());
         }
         if open("master.data_dir") {
             both.master.data_dir = both.worker.data_dir.join("master");
@@ -93,6 +98,10 @@ impl Both {
             both.worker.etcd.endpoints.clone_from(&both.master.etcd.endpoints);
             both.fill("worker.etcd.endpoints", &both.master.etcd.endpoints.clone());
         }
+        if !both.worker.tls.is_set() && both.master.tls.is_set() {
+            both.worker.tls.clone_from(&both.master.tls);
+            both.fill_tls("worker", &both.master.tls.clone());
+        }
         if open("worker.data_dir") {
             both.worker.data_dir = both.master.data_dir.join("worker");
             both.fill("worker.data_dir", &both.worker.data_dir.clone());
@@ -113,6 +122,12 @@ impl Both {
     fn fill(&mut self, key: &str, value: &impl serde::Serialize) {
         let value = serde_json::to_string(value).unwrap_or_default();
         self.filled.push(format!("{key} = {value}"));
+    }
+
+    fn fill_tls(&mut self, table: &str, tls::Settings { certificate, key, authority }: &tls::Settings) {
+        self.fill(&format!("{table}.tls.certificate"), certificate);
+        self.fill(&format!("{table}.tls.key"), key);
+        self.fill(&format!("{table}.tls.authority"), authority);
     }
 
     /// What was filled in, for whoever asks what the two are told.
@@ -170,6 +185,10 @@ mod tests {
         assert_eq!(master.data_dir, both.worker.data_dir.join("master"));
         assert!(master.priority < shanty_master::Config::default().priority);
         assert!(both.show_filled().contains("master.node = \"m-w1\"\n"), "{}", both.show_filled());
+        assert!(!both.master.tls.is_set());
+        let tls = "[worker.tls]\ncertificate = \"/c\"\nkey = \"/k\"\nauthority = \"/a\"\n";
+        let over_tls = of_worker(&format!("{SHARED}{tls}{STORE}")).unwrap();
+        assert!(over_tls.master.tls.is_set() && over_tls.master.tls == over_tls.worker.tls);
         let other = format!("{SHARED}{STORE}node = \"m7\"\npriority = 100\n");
         let both = of_worker(&other).unwrap();
         assert_eq!((both.master.node.as_str(), both.master.priority), ("m7", 100), "what is written counts");
@@ -195,6 +214,17 @@ mod tests {
         both.attach("127.0.0.1:7070".parse().unwrap());
         both.attach("127.0.0.1:7070".parse().unwrap());
         assert_eq!(both.worker.static_masters(), ["127.0.0.1:7070"]);
+
+        let path = |name: &str| Some(std::path::PathBuf::from(name));
+        let over_tls = shanty_master::Args {
+            tls_certificate: path("/c.pem"),
+            tls_key: path("/k.pem"),
+            tls_authority: path("/a.pem"),
+            ..args.clone()
+        };
+        let both = of_master(over_tls, &[]).unwrap();
+        assert_eq!(both.worker.tls, both.master.tls);
+        assert!(both.show_filled().contains("worker.tls.key = \"/k.pem\""), "{}", both.show_filled());
 
         let args = shanty_master::Args { advertise: Some("m1.example.org:7070".to_owned()), ..args };
         let mut both = of_master(args, &["masters=m2.example.org:7070"]).unwrap();

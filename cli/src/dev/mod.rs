@@ -49,7 +49,7 @@ pub(crate) struct Args {
     /// A database that syncs may name; ${VARIABLE} in the URL is filled in from the environment; repeat for more
     #[arg(long = "connection", value_name = "NAME=URL", value_parser = connection)]
     pub(crate) connections: Vec<(String, Settings)>,
-    /// Listen on an address that is not loopback without TLS and tokens
+    /// Listen on an address that is not loopback without TLS
     #[arg(long)]
     pub(crate) insecure: bool,
     /// What is logged to standard error, in the form of RUST_LOG

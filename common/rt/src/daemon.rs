@@ -5,7 +5,7 @@
 use crate::config::Origin;
 use crate::signal;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
 /// The process's environment, without what is not text.
@@ -20,6 +20,12 @@ pub fn data_folder(configured: PathBuf, origin: Origin) -> PathBuf {
         Some(folder) if origin == Origin::Default => PathBuf::from(folder),
         Some(_) | None => configured,
     }
+}
+
+/// A path that was given by flag, as the configuration takes it.
+#[must_use]
+pub fn path(given: Option<&Path>) -> Option<String> {
+    given.map(|path| path.to_string_lossy().into_owned())
 }
 
 /// Runs `work`, which ends some time after its token is cancelled: by SIGTERM or SIGINT here.

@@ -9,6 +9,7 @@
 //! | [`config`] | defaults < file < environment < flags, with the origin of each value |
 //! | [`task`] | the only spawn |
 //! | [`telemetry`] | logging |
+//! | [`tls`] | certificates, and connections under them |
 //! | [`signal`] | SIGTERM and SIGINT |
 //! | [`pulse`] | the last sign of life of something |
 //! | [`systemd`] | what systemd is told |
@@ -30,4 +31,5 @@ pub mod simulation;
 pub mod systemd;
 pub mod task;
 pub mod telemetry;
+pub mod tls;
 pub mod wire;

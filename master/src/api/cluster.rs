@@ -12,6 +12,7 @@ use shanty_model::id::NodeId;
 use shanty_proto::v1 as pb;
 use shanty_rt::coord::record::LeaderInfo;
 use shanty_rt::task::Scope;
+use shanty_rt::tls::Credentials;
 use shanty_rt::wire::time::timestamp;
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc};
@@ -35,7 +36,7 @@ impl Api {
         let leadership = self.leadership.borrow().clone();
         let members = self.members.borrow().clone();
         let core = self.core().ok();
-        let (workers, active_runs, warnings) = match &core {
+        let (workers, active_runs, mut warnings) = match &core {
             Some(core) => {
                 let seen =
                     core.look(|engine, now| (engine.workers(now), engine.active_runs(), engine.warnings()));
@@ -43,6 +44,8 @@ impl Api {
             }
             None => (Vec::new(), 0, Vec::new()),
         };
+        let ends = self.credentials.as_ref().and_then(Credentials::warning);
+        warnings.extend(ends.map(|words| format!("the certificate of {} {words}", self.me)));
         let present = workers.iter().filter(|(_, _, _, present)| *present).count();
         Ok(pb::Cluster {
             name: self.cluster.clone(),

@@ -9,6 +9,7 @@ use crate::election::Leadership;
 use crate::runtime::Leading;
 use futures_util::future::BoxFuture;
 use hyper::body::Frame;
+use shanty_rt::tls::{self, Credentials};
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +19,7 @@ use tokio::sync::watch;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::service::Routes;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tower::{Service, ServiceExt as _};
 
 /// Calls below these paths are the leader's.
@@ -39,6 +40,7 @@ pub struct Forward {
     routes: Routes,
     leading: Leading,
     leadership: watch::Receiver<Leadership>,
+    credentials: Option<Credentials>,
     channels: Arc<Mutex<BTreeMap<String, Channel>>>,
 }
 
@@ -51,8 +53,13 @@ enum Answerer {
 impl Forward {
     /// `routes` with the hand-over in front.
     #[must_use]
-    pub fn new(routes: Routes, leading: Leading, leadership: watch::Receiver<Leadership>) -> Forward {
-        Forward { routes, leading, leadership, channels: Arc::default() }
+    pub fn new(
+        routes: Routes,
+        leading: Leading,
+        leadership: watch::Receiver<Leadership>,
+        credentials: Option<Credentials>,
+    ) -> Forward {
+        Forward { routes, leading, leadership, credentials, channels: Arc::default() }
     }
 
     async fn handle(mut self, mut request: http::Request<Body>) -> http::Response<Body> {
@@ -128,7 +135,7 @@ impl Forward {
                     if handed_on {
                         return Err(nobody());
                     }
-                    return Ok(Answerer::There(channel(&self.channels, &leader.address)?));
+                    return Ok(Answerer::There(self.channel(&leader.address)?));
                 }
                 let changed = tokio::select! {
                     changed = self.leadership.changed() => changed,
@@ -139,24 +146,25 @@ impl Forward {
         };
         tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| Err(nobody()))
     }
-}
 
-/// The connection to a leader, kept for the next call. Connects when it is used.
-fn channel(channels: &Mutex<BTreeMap<String, Channel>>, address: &str) -> Result<Channel, Status> {
-    let mut channels = channels.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(channel) = channels.get(address) {
-        return Ok(channel.clone());
+    /// The connection to a leader, kept for the next call. Connects when it is used.
+    fn channel(&self, address: &str) -> Result<Channel, Status> {
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(channel) = channels.get(address) {
+            return Ok(channel.clone());
+        }
+        let credentials = self.credentials.as_ref();
+        let endpoint = tls::endpoint(address, credentials)
+            .map_err(|_| {
+                status::unavailable("NO_LEADER", &format!("the leader's address `{address}` is no address"))
+            })?
+            .connect_timeout(Duration::from_secs(2))
+            .http2_keep_alive_interval(Duration::from_secs(5))
+            .keep_alive_timeout(Duration::from_secs(3));
+        let channel = tls::connect_lazy(&endpoint, credentials);
+        channels.insert(address.to_owned(), channel.clone());
+        Ok(channel)
     }
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))
-        .map_err(|_| {
-            status::unavailable("NO_LEADER", &format!("the leader's address `{address}` is no address"))
-        })?
-        .connect_timeout(Duration::from_secs(2))
-        .http2_keep_alive_interval(Duration::from_secs(5))
-        .keep_alive_timeout(Duration::from_secs(3));
-    let channel = endpoint.connect_lazy();
-    channels.insert(address.to_owned(), channel.clone());
-    Ok(channel)
 }
 
 impl Service<http::Request<hyper::body::Incoming>> for Forward {

@@ -43,6 +43,7 @@ use crate::store::Store;
 use shanty_model::id::NodeId;
 use shanty_proto::v1 as pb;
 use shanty_rt::coord::Coord;
+use shanty_rt::tls::Credentials;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -66,6 +67,8 @@ pub struct Api {
     pub leadership: tokio::sync::watch::Receiver<crate::election::Leadership>,
     /// Registered nodes as this master sees them.
     pub members: tokio::sync::watch::Receiver<crate::election::Members>,
+    /// This master's certificates, for their end.
+    pub credentials: Option<Credentials>,
     /// Ends streams when the process does.
     pub stop: CancellationToken,
 }

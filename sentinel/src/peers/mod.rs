@@ -8,19 +8,25 @@ use shanty_model::id::NodeId;
 use shanty_proto::internal as pb;
 use shanty_proto::internal::sentinel_peer_client::SentinelPeerClient;
 use shanty_proto::internal::sentinel_peer_server::{SentinelPeer, SentinelPeerServer};
+use shanty_rt::task::Scope;
+use shanty_rt::tls::{self, Credentials, Gate, Stream};
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Endpoint, Server};
+use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
 /// Between two questions to a sentinel.
 const EVERY: Duration = Duration::from_millis(250);
 /// For an answer.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Connections that were let in and wait to be served.
+const LET_IN: usize = 16;
 
 /// What a sentinel thinks of the leader.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -67,17 +73,42 @@ impl SentinelPeer for Door {
 /// Answers other sentinels until `stop`.
 pub(crate) async fn answer(
     listener: TcpListener,
+    credentials: Option<Credentials>,
     own: watch::Receiver<Opinion>,
     heard: mpsc::Sender<Opinion>,
     stop: CancellationToken,
 ) {
+    let (let_in, streams) = mpsc::channel(LET_IN);
     let served = Server::builder()
-        .tcp_nodelay(true)
         .add_service(SentinelPeerServer::new(Door { own, heard }))
-        .serve_with_incoming(TcpListenerStream::new(listener));
+        .serve_with_incoming(ReceiverStream::new(streams));
     tokio::select! {
         ended = served => tracing::error!(?ended, "other sentinels are not answered any more"),
+        () = accept(listener, Gate::new(credentials), let_in) => {}
         () = stop.cancelled() => {}
+    }
+}
+
+/// Lets connections in for as long as it is polled; each has a task of its own until it is through the gate.
+async fn accept(listener: TcpListener, gate: Gate, let_in: mpsc::Sender<io::Result<Stream>>) {
+    let mut coming = Scope::new();
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let (gate, let_in) = (gate.clone(), let_in.clone());
+                coming.spawn("connection", async move {
+                    if let Some(stream) = gate.pass(stream, peer).await {
+                        // The server is on its way out.
+                        let _gone = let_in.send(Ok(stream)).await;
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection; raise the limit of open files (ulimit -n) if it persists");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+        coming.reap();
     }
 }
 
@@ -85,14 +116,16 @@ pub(crate) async fn answer(
 pub(crate) async fn ask(
     peer: NodeId,
     address: String,
+    credentials: Option<Credentials>,
     own: watch::Receiver<Opinion>,
     heard: mpsc::Sender<Opinion>,
 ) {
-    let Ok(endpoint) = Endpoint::from_shared(format!("http://{address}")) else {
+    let Ok(endpoint) = tls::endpoint(&address, credentials.as_ref()) else {
         tracing::warn!(%peer, address, "this sentinel's address cannot be asked");
         return;
     };
-    let channel = endpoint.connect_timeout(PATIENCE).timeout(PATIENCE).tcp_nodelay(true).connect_lazy();
+    let endpoint = endpoint.connect_timeout(PATIENCE).timeout(PATIENCE).tcp_nodelay(true);
+    let channel = tls::connect_lazy(&endpoint, credentials.as_ref());
     let mut client = SentinelPeerClient::new(channel);
     loop {
         let opinion = own.borrow().clone();
@@ -122,7 +155,6 @@ pub(crate) async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shanty_rt::task::Scope;
 
     fn opinion(sentinel: &str) -> Opinion {
         Opinion { sentinel: sentinel.to_owned(), ..Opinion::default() }
@@ -137,8 +169,8 @@ mod tests {
         let (heard_by_one, mut one) = mpsc::channel(4);
         let (heard_by_two, mut two) = mpsc::channel(4);
         let mut scope = Scope::new();
-        scope.spawn("door", answer(listener, own, heard_by_one, scope.token()));
-        scope.spawn("asking", ask("s1".parse().unwrap(), address, other, heard_by_two));
+        scope.spawn("door", answer(listener, None, own, heard_by_one, scope.token()));
+        scope.spawn("asking", ask("s1".parse().unwrap(), address, None, other, heard_by_two));
         assert_eq!(one.recv().await.unwrap().sentinel, "s2");
         assert_eq!(two.recv().await.unwrap().sentinel, "s1");
     }

@@ -14,6 +14,7 @@ use shanty_model::id::NodeId;
 use shanty_proto::internal as pb;
 use shanty_proto::internal::master_probe_client::MasterProbeClient;
 use shanty_rt::clock;
+use shanty_rt::tls::{self, Credentials};
 use shanty_rt::wire::time::pb_duration;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -21,7 +22,7 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 /// Between two words when nothing presses.
 const EVERY: Duration = Duration::from_millis(250);
@@ -52,7 +53,11 @@ pub(crate) struct Errand {
 }
 
 /// Confers with whoever leads until nobody says so any more.
-pub(crate) async fn confer(me: NodeId, mut errand: watch::Receiver<Errand>) {
+pub(crate) async fn confer(
+    me: NodeId,
+    credentials: Option<Credentials>,
+    mut errand: watch::Receiver<Errand>,
+) {
     let mut doors = Doors::default();
     let mut channel: Option<(String, Channel)> = None;
     let mut asked: Vec<Door> = Vec::new();
@@ -67,7 +72,7 @@ pub(crate) async fn confer(me: NodeId, mut errand: watch::Receiver<Errand>) {
         };
         if channel.as_ref().is_none_or(|(of, _)| *of != address) {
             asked.clear();
-            channel = open(&address).map(|open| (address, open));
+            channel = open(&address, credentials.as_ref()).map(|open| (address, open));
         }
         let sample = if round.is_multiple_of(SAMPLE_EVERY) { SAMPLE } else { 0 };
         let word = pb::SentinelWord {
@@ -104,9 +109,9 @@ pub(crate) async fn confer(me: NodeId, mut errand: watch::Receiver<Errand>) {
     }
 }
 
-fn open(address: &str) -> Option<Channel> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).ok()?;
-    Some(endpoint.connect_timeout(PATIENCE).tcp_nodelay(true).connect_lazy())
+fn open(address: &str, credentials: Option<&Credentials>) -> Option<Channel> {
+    let endpoint = tls::endpoint(address, credentials).ok()?;
+    Some(tls::connect_lazy(&endpoint.connect_timeout(PATIENCE).tcp_nodelay(true), credentials))
 }
 
 async fn tell(channel: Channel, word: pb::SentinelWord) -> Option<pb::ToLookAt> {

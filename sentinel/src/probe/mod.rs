@@ -20,13 +20,14 @@ use shanty_model::id::NodeId;
 use shanty_model::witness::Heard;
 use shanty_proto::internal::master_probe_client::MasterProbeClient;
 use shanty_proto::internal::{MasterHealth, WatchHealthRequest};
+use shanty_rt::clock;
+use shanty_rt::tls::{self, Credentials, Refusal, Reminder};
 use std::error::Error as _;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tonic::Streaming;
-use tonic::transport::Endpoint;
 
 /// To connect.
 const CONNECT: Duration = Duration::from_millis(500);
@@ -49,13 +50,21 @@ pub(crate) enum Seen {
 }
 
 /// Probes a master until nobody listens any more.
-pub(crate) async fn probe(node: NodeId, address: String, every: Duration, out: mpsc::Sender<(NodeId, Seen)>) {
+pub(crate) async fn probe(
+    node: NodeId,
+    address: String,
+    every: Duration,
+    credentials: Option<Credentials>,
+    out: mpsc::Sender<(NodeId, Seen)>,
+) {
     let mut failures = 0;
+    let mut notes = Notes::default();
     let mut stream: Option<Streaming<MasterHealth>> = None;
     loop {
-        let fresh = match open(&address, every).await {
+        let fresh = match open(&address, every, credentials.as_ref()).await {
             Ok((fresh, first)) => {
                 failures = 0;
+                notes.opened(&node, &address, credentials.as_ref());
                 if tell(&out, &node, Seen::Opened).await.is_err()
                     || tell(&out, &node, answered(first)).await.is_err()
                 {
@@ -64,8 +73,9 @@ pub(crate) async fn probe(node: NodeId, address: String, every: Duration, out: m
                 stream = Some(fresh);
                 true
             }
-            Err(sign) => {
+            Err(Closed { sign, refusal }) => {
                 failures += 1;
+                notes.refused(&node, &address, refusal);
                 if tell(&out, &node, Seen::Sign(sign)).await.is_err() {
                     return;
                 }
@@ -107,35 +117,89 @@ async fn tell(out: &mpsc::Sender<(NodeId, Seen)>, node: &NodeId, seen: Seen) -> 
     out.send((node.clone(), seen)).await.map_err(|_| ())
 }
 
-/// A new connection with its first answer.
-async fn open(address: &str, every: Duration) -> Result<(Streaming<MasterHealth>, MasterHealth), Sign> {
-    // Without a connection of its own the system's word, refused or not, would be lost in layers.
-    match timeout(CONNECT, TcpStream::connect(address)).await {
-        Ok(Ok(_connected)) => {}
-        Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => return Err(Sign::Refused),
-        Ok(Err(error)) => return Err(Sign::Unreachable(error.to_string())),
-        Err(_) => return Err(Sign::Unreachable(format!("no connection within {CONNECT:?}"))),
+/// What is said once of a master, beside the signs: that its certificate runs out, and that TLS with it does not come
+/// about, which is somebody's mistake and no fault of the master.
+#[derive(Default)]
+struct Notes {
+    reminder: Reminder,
+    said: Option<Refusal>,
+}
+
+impl Notes {
+    fn opened(&mut self, node: &NodeId, address: &str, credentials: Option<&Credentials>) {
+        self.said = None;
+        let Some(not_after) = credentials.and_then(|credentials| credentials.met(address)) else { return };
+        if let Some(words) = self.reminder.due(not_after, clock::unix_ms() / 1000) {
+            tracing::warn!(master = %node, address, "the master's certificate {words}; put a new one there");
+        }
     }
-    let unreachable = |error: tonic::transport::Error| Sign::Unreachable(innermost(&error));
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(unreachable)?;
-    let endpoint = endpoint.connect_timeout(CONNECT).tcp_nodelay(true);
-    let opened = async {
-        let channel = endpoint.connect().await.map_err(unreachable)?;
-        let interval = prost_types::Duration::try_from(every).ok();
-        let refused = |status: tonic::Status| Sign::Unreachable(status.message().to_owned());
-        let request = WatchHealthRequest { interval };
-        let mut stream = MasterProbeClient::new(channel).watch(request).await.map_err(refused)?.into_inner();
-        let first = stream.message().await.map_err(refused)?;
-        first.map(|first| (stream, first)).ok_or_else(|| Sign::Unreachable("it ended the stream".to_owned()))
-    };
-    match timeout(FIRST, opened).await {
-        Ok(opened) => opened,
-        Err(_) => Err(Sign::Unreachable(format!("no answer within {FIRST:?}"))),
+
+    fn refused(&mut self, node: &NodeId, address: &str, refusal: Option<Refusal>) {
+        if refusal.is_some() && refusal != self.said {
+            let why = refusal.as_ref().map(ToString::to_string);
+            tracing::warn!(master = %node, address, why, "cannot probe the master");
+            self.said = refusal;
+        }
     }
 }
 
+/// A door that did not open.
+struct Closed {
+    sign: Sign,
+    /// When it was TLS that did not come about.
+    refusal: Option<Refusal>,
+}
+
+impl From<Sign> for Closed {
+    fn from(sign: Sign) -> Closed {
+        Closed { sign, refusal: None }
+    }
+}
+
+/// A new connection with its first answer.
+async fn open(
+    address: &str,
+    every: Duration,
+    credentials: Option<&Credentials>,
+) -> Result<(Streaming<MasterHealth>, MasterHealth), Closed> {
+    // Without a connection of its own the system's word, refused or not, would be lost in layers.
+    match timeout(CONNECT, TcpStream::connect(address)).await {
+        Ok(Ok(_connected)) => {}
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+            return Err(Sign::Refused.into());
+        }
+        Ok(Err(error)) => return Err(Sign::Unreachable(error.to_string()).into()),
+        Err(_) => return Err(Sign::Unreachable(format!("no connection within {CONNECT:?}")).into()),
+    }
+    let unreachable = |error: tonic::transport::Error| Closed {
+        sign: Sign::Unreachable(innermost(&error)),
+        refusal: Refusal::below(&error),
+    };
+    let endpoint = tls::endpoint(address, credentials).map_err(unreachable)?;
+    let endpoint = endpoint.connect_timeout(CONNECT).tcp_nodelay(true);
+    let opened = async {
+        let channel = tls::connect(&endpoint, credentials).await.map_err(unreachable)?;
+        let interval = prost_types::Duration::try_from(every).ok();
+        let refused = |status: tonic::Status| Sign::Unreachable(said(&status));
+        let request = WatchHealthRequest { interval };
+        let mut stream = MasterProbeClient::new(channel).watch(request).await.map_err(refused)?.into_inner();
+        let first = stream.message().await.map_err(refused)?;
+        let none = || Sign::Unreachable("it ended the stream".to_owned()).into();
+        first.map(|first| (stream, first)).ok_or_else(none)
+    };
+    match timeout(FIRST, opened).await {
+        Ok(opened) => opened,
+        Err(_) => Err(Sign::Unreachable(format!("no answer within {FIRST:?}")).into()),
+    }
+}
+
+/// What a status says: the master's own words, or those of the layers below where it could not say any.
+fn said(status: &tonic::Status) -> String {
+    if status.source().is_some() { innermost(status) } else { status.message().to_owned() }
+}
+
 /// The cause at the bottom of an error: what the system said.
-fn innermost(error: &tonic::transport::Error) -> String {
+fn innermost(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut at = error.source();
     while let Some(source) = at {

@@ -2,7 +2,8 @@
 //!
 //! In: what the test asks for. Out: [`Cluster`]. Never: waits for a time; each step has a condition.
 
-use super::{Client, Cluster, Node, Process, binary, free_port};
+use super::{Client, Cluster, Node, Process, Tls, binary, free_port};
+use crate::certificates::Certificates;
 use crate::net::{Place, World};
 use crate::patience::until;
 use std::collections::BTreeMap;
@@ -38,6 +39,7 @@ pub struct Builder {
     worker_args: Vec<String>,
     connections: Vec<(String, String)>,
     world: Option<World>,
+    tls: Option<Certificates>,
     /// Where workers find the masters, when it is not where these listen.
     found_at: Vec<String>,
 }
@@ -55,6 +57,7 @@ impl Default for Builder {
             worker_args: Vec::new(),
             connections: Vec::new(),
             world: None,
+            tls: None,
             found_at: Vec::new(),
         }
     }
@@ -131,6 +134,13 @@ impl Builder {
         self
     }
 
+    /// Everything is over TLS: each node has the certificates of its name, and the test those of `client`.
+    #[must_use]
+    pub fn tls(mut self, certificates: &Certificates) -> Builder {
+        self.tls = Some(certificates.clone());
+        self
+    }
+
     /// Each node lives in a place of its own, named as the node.
     #[must_use]
     pub fn world(mut self, world: Option<&World>) -> Builder {
@@ -147,6 +157,7 @@ impl Builder {
         let folder = tempfile::Builder::new().prefix("shanty-test-").tempdir().expect("temporary folder");
         let port = |index| self.places.get(&index).map_or_else(free_port, |(port, _)| *port);
         let world = self.world.as_ref();
+        let tls = self.tls.map(|certificates| Tls { client: certificates.open("client"), certificates });
         let place = |name: &str| world.map(|world| world.place(name));
         let host = |index: usize| match place(&format!("m{}", index + 1)) {
             Some(place) => place.address,
@@ -177,7 +188,7 @@ impl Builder {
                 add("--advertise", advertise.clone());
             }
             args.extend(world.map(|_| "--insecure".to_owned()));
-            args.extend(self.master_args.iter().cloned());
+            args.extend(args_of(&name, &self.master_args, tls.as_ref()));
             masters.push(start_node("shanty-master", &name, address, folder.path(), args, place(&name)));
         }
         let found_at = if self.found_at.is_empty() { &addresses } else { &self.found_at };
@@ -189,19 +200,25 @@ impl Builder {
             worker_args.extend(["--config".to_owned(), file.display().to_string()]);
         }
         let names: Vec<String> = (1..=self.sentinels).map(|n| format!("s{n}")).collect();
-        let sentinels =
-            names.iter().map(|name| start_sentinel(name, folder.path(), &self.etcd, &names, world)).collect();
+        let sentinels = names
+            .iter()
+            .map(|name| start_sentinel(name, folder.path(), &self.etcd, &names, world, tls.as_ref()))
+            .collect();
+        let credentials = tls.as_ref().map(|tls| tls.client.clone());
+        let client = |address: &String| Client::with(address, credentials.as_ref());
+        let clients: Vec<Client> = addresses.iter().map(client).collect();
         let mut cluster = Cluster {
             masters,
             workers: Vec::new(),
             sentinels,
             worker_args,
             world: self.world,
+            tls,
             folder,
             _alone: alone,
         };
-        for master in &mut cluster.masters {
-            answers(master).await;
+        for (index, client) in clients.iter().enumerate() {
+            answers(&mut cluster.masters[index], client).await;
         }
         cluster.leader().await;
         for _ in 0..self.workers {
@@ -227,8 +244,7 @@ fn connections(all: &[(String, String)]) -> String {
 }
 
 /// Waits until a master answers, or says why it ended.
-async fn answers(master: &mut Node) {
-    let client = Client::new(&master.address);
+async fn answers(master: &mut Node, client: &Client) {
     let process = &mut master.process;
     let asked = until("the master answers", Duration::from_secs(30), async || {
         if let Some(status) = process.ended() {
@@ -264,12 +280,19 @@ async fn sentinels_vote(cluster: &Cluster) {
     .await;
 }
 
+/// A node's arguments, with those that name its certificates.
+pub(super) fn args_of(name: &str, args: &[String], tls: Option<&Tls>) -> Vec<String> {
+    let flags = tls.map(|tls| tls.certificates.flags(name)).unwrap_or_default();
+    args.iter().cloned().chain(flags).collect()
+}
+
 pub(super) fn start_sentinel(
     name: &str,
     folder: &Path,
     etcd: &[String],
     members: &[String],
     world: Option<&World>,
+    tls: Option<&Tls>,
 ) -> Node {
     let place = world.map(|world| world.place(name));
     let mut args = Vec::new();
@@ -284,6 +307,7 @@ pub(super) fn start_sentinel(
         add("--listen", format!("{}:0", place.address));
         args.push("--insecure".to_owned());
     }
+    let args = args_of(name, &args, tls);
     start_node("shanty-sentinel", name, "", folder, args, place)
 }
 

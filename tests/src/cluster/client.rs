@@ -9,9 +9,10 @@ use shanty_proto::v1::cluster_service_client::ClusterServiceClient;
 use shanty_proto::v1::job_service_client::JobServiceClient;
 use shanty_proto::v1::node_service_client::NodeServiceClient;
 use shanty_proto::v1::run_service_client::RunServiceClient;
+use shanty_rt::tls::{self, Credentials};
 use std::sync::LazyLock;
 use std::time::Duration;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
 static POOL: LazyLock<DescriptorPool> = LazyLock::new(pool);
@@ -70,11 +71,20 @@ impl Client {
     /// When the address cannot be one.
     #[must_use]
     pub fn new(address: &str) -> Client {
-        let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        Client::with(address, None)
+    }
+
+    /// The same with certificates, where the master speaks TLS.
+    ///
+    /// # Panics
+    /// When the address cannot be one.
+    #[must_use]
+    pub fn with(address: &str, credentials: Option<&Credentials>) -> Client {
+        let endpoint = tls::endpoint(address, credentials)
             .expect("an address")
             .connect_timeout(Duration::from_secs(1))
             .timeout(Duration::from_secs(90));
-        let channel = endpoint.connect_lazy();
+        let channel = tls::connect_lazy(&endpoint, credentials);
         Client {
             runs: RunServiceClient::new(channel.clone()),
             jobs: JobServiceClient::new(channel.clone()),

@@ -21,9 +21,11 @@ pub use client::{Client, json, message};
 pub use ports::free_port;
 pub use process::Process;
 
+use crate::certificates::Certificates;
 use crate::net::{Place, World};
 use crate::patience::{eventually, until};
 use shanty_proto::v1;
+use shanty_rt::tls::Credentials;
 use std::path::Path;
 use std::time::Duration;
 
@@ -42,6 +44,13 @@ pub struct Node {
     args: Vec<String>,
 }
 
+/// The certificates of a cluster, and those that the test itself shows.
+#[derive(Debug, Clone)]
+struct Tls {
+    certificates: Certificates,
+    client: Credentials,
+}
+
 /// Processes that work together.
 #[derive(Debug)]
 pub struct Cluster {
@@ -53,6 +62,7 @@ pub struct Cluster {
     pub sentinels: Vec<Node>,
     worker_args: Vec<String>,
     world: Option<World>,
+    tls: Option<Tls>,
     folder: tempfile::TempDir,
     _alone: tokio::sync::OwnedMutexGuard<()>,
 }
@@ -73,7 +83,16 @@ impl Cluster {
     /// A client of a master.
     #[must_use]
     pub fn client_of(&self, master: usize) -> Client {
-        Client::new(&self.masters[master].address)
+        Client::with(&self.masters[master].address, self.tls.as_ref().map(|tls| &tls.client))
+    }
+
+    /// The certificates that this test shows to masters.
+    ///
+    /// # Panics
+    /// When the cluster is not over TLS.
+    #[must_use]
+    pub fn credentials(&self) -> &Credentials {
+        &self.tls.as_ref().expect("a cluster over TLS").client
     }
 
     /// Folder of all data and logs.
@@ -135,7 +154,8 @@ impl Cluster {
     /// When the process cannot be started.
     pub fn add_worker(&mut self) -> usize {
         let name = format!("w{}", self.workers.len() + 1);
-        let node = builder::start_worker(&name, self.folder.path(), &self.worker_args, self.world.as_ref());
+        let args = builder::args_of(&name, &self.worker_args, self.tls.as_ref());
+        let node = builder::start_worker(&name, self.folder.path(), &args, self.world.as_ref());
         self.workers.push(node);
         self.workers.len() - 1
     }
@@ -151,6 +171,7 @@ impl Cluster {
             etcd,
             &[],
             self.world.as_ref(),
+            self.tls.as_ref(),
         ));
         self.sentinels.len() - 1
     }
@@ -196,7 +217,9 @@ impl Cluster {
     pub fn double_of(&self, worker: usize) -> Node {
         let folder = self.folder.path().join("double");
         std::fs::create_dir_all(&folder).expect("a folder");
-        builder::start_worker(&self.workers[worker].name, &folder, &self.worker_args, self.world.as_ref())
+        let name = &self.workers[worker].name;
+        let args = builder::args_of(name, &self.worker_args, self.tls.as_ref());
+        builder::start_worker(name, &folder, &args, self.world.as_ref())
     }
 
     /// Waits until a run is in a state.

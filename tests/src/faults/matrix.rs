@@ -33,7 +33,11 @@ pub const ABSENT: [(u8, &str, &str); 10] = [
       a frozen file system is slower than any",
     ),
     (13, "failover to a lagging replica", "needs a replica; not tried"),
-    (15, "certificates", "there is no TLS yet"),
+    (
+        15,
+        "certificates",
+        "the test `t25_tls` does it: all of them and their authority are changed under load",
+    ),
     (16, "a thousand workers attach again", "the benchmark `reattach` does it"),
     (20, "repeated and late commands", "the engine's tests do it"),
 ];

@@ -19,8 +19,10 @@ use shanty_proto::internal::ToWorker;
 use shanty_proto::internal::worker_link_client::WorkerLinkClient;
 use shanty_rt::clock;
 use shanty_rt::task::Scope;
+use shanty_rt::tls::{self, Credentials};
 use shanty_sync::connection::{self, Checked, Registry};
 use std::collections::{BTreeMap, VecDeque};
+use std::error::Error as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -29,7 +31,7 @@ use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 /// To connect, name resolution not included.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -76,6 +78,8 @@ pub(crate) struct Feeds {
     pub(crate) seen: watch::Receiver<Epoch>,
     /// The databases that it can reach.
     pub(crate) connections: Registry,
+    /// Certificates, where masters are spoken to over TLS.
+    pub(crate) credentials: Option<Credentials>,
     /// Changes when this process was paused: every stream may be dead.
     pub(crate) roused: watch::Receiver<u64>,
 }
@@ -179,8 +183,8 @@ struct Session {
 
 async fn greet(shared: &Shared, address: &str) -> Result<(Session, Welcomed), Ended> {
     let connect = |error: tonic::transport::Error| Ended::Connect(innermost(&error));
-    let uri = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
-    let endpoint = Endpoint::from_shared(uri)
+    let credentials = shared.feeds.credentials.as_ref();
+    let endpoint = tls::endpoint(address, credentials)
         .map_err(connect)?
         .connect_timeout(CONNECT)
         .tcp_nodelay(true)
@@ -188,7 +192,7 @@ async fn greet(shared: &Shared, address: &str) -> Result<(Session, Welcomed), En
         .keep_alive_timeout(PING.1)
         .keep_alive_while_idle(true);
     // The outer limit covers name resolution too.
-    let channel: Channel = tokio::time::timeout(CONNECT * 2, endpoint.connect())
+    let channel: Channel = tokio::time::timeout(CONNECT * 2, tls::connect(&endpoint, credentials))
         .await
         .map_err(|_| Ended::Connect(format!("no connection within {:?}", CONNECT * 2)))?
         .map_err(connect)?;
@@ -208,6 +212,8 @@ async fn greet(shared: &Shared, address: &str) -> Result<(Session, Welcomed), En
         .map_err(|_| Ended::NoWelcome(format!("nothing within {WELCOME:?}")))?
         .map_err(|status| match status.code() {
             tonic::Code::AlreadyExists => Ended::NameTaken(status.message().to_owned()),
+            // The other end's refusal lies below the layers that carried it.
+            code if status.source().is_some() => Ended::NoWelcome(format!("{code}: {}", innermost(&status))),
             code => Ended::NoWelcome(format!("{code}: {}", status.message())),
         })?;
     let answered_ns = clock::monotonic_ns();

@@ -35,7 +35,7 @@ impl Api {
         let leadership = self.leadership.borrow().clone();
         let members = self.members.borrow().clone();
         let core = self.core().ok();
-        let (workers, active_runs, warnings) = match &core {
+        let (workers, active_runs, mut warnings) = match &core {
             Some(core) => {
                 let seen =
                     core.look(|engine, now| (engine.workers(now), engine.active_runs(), engine.warnings()));
@@ -43,6 +43,7 @@ impl Api {
             }
             None => (Vec::new(), 0, Vec::new()),
         };
+        warnings.extend(self.ailment.borrow().clone());
         let present = workers.iter().filter(|(_, _, _, present)| *present).count();
         Ok(pb::Cluster {
             name: self.cluster.clone(),
@@ -114,6 +115,10 @@ impl pb::cluster_service_server::ClusterService for Api {
             Some(done) => done.term,
             None => {
                 self.successors(&target, &self.me)?;
+                // Who resigns from a coordinator that takes no writes leaves nobody to lead.
+                if let Some(what) = self.ailment.borrow().clone() {
+                    return Err(status::precondition("COORDINATOR_AILING", &what));
+                }
                 self.still_leads(core.epoch()).await?;
                 self.bind(key.as_ref(), core.epoch()).await?
             }

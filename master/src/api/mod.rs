@@ -66,6 +66,8 @@ pub struct Api {
     pub leadership: tokio::sync::watch::Receiver<crate::election::Leadership>,
     /// Registered nodes as this master sees them.
     pub members: tokio::sync::watch::Receiver<crate::election::Members>,
+    /// What is the matter with the coordinator, if anything is.
+    pub ailment: tokio::sync::watch::Receiver<Option<String>>,
     /// Ends streams when the process does.
     pub stop: CancellationToken,
 }

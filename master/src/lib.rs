@@ -7,12 +7,14 @@
 //! | [`placement`] | which worker gets how much; pure |
 //! | [`runtime`] | carries decisions out, for as long as a term lasts |
 //! | [`registry`] | workers' standing streams |
+//! | `ailment` | what is the matter with the coordinator |
 //! | `condition` | whether this master could do its work |
 //! | [`store`] | what must outlive every process |
 //! | [`api`] | gRPC in and out |
 //! | [`server`] | the listener |
 //! | [`serve`](mod@serve) | a master's life |
 
+mod ailment;
 pub mod api;
 mod args;
 mod condition;

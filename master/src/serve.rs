@@ -8,6 +8,7 @@
 //! Never: reads flags or signals; several masters can live in one process.
 //! Tests: with processes in the tests crate.
 
+use crate::ailment;
 use crate::api::{Api, Forward, Link, Probe};
 use crate::condition::Condition;
 use crate::config::{self, Config};
@@ -26,6 +27,7 @@ use shanty_rt::tls::{self, Credentials, Gate};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
@@ -138,6 +140,7 @@ pub async fn serve_under(
         stop: streams.clone(),
         tasks: Arc::default(),
     };
+    let (word, ailment) = watch::channel(None);
     let api = Api {
         me: me.clone(),
         cluster: config.cluster.clone(),
@@ -148,6 +151,7 @@ pub async fn serve_under(
         leadership: leadership.clone(),
         members: members.clone(),
         credentials: credentials.clone(),
+        ailment,
         stop: streams.clone(),
     };
     let probe = Probe {
@@ -178,6 +182,7 @@ pub async fn serve_under(
         signs.spawn("certificates", credentials.keep());
     }
     signs.spawn("condition", condition.keep(fenced, config.data_dir.clone()));
+    signs.spawn("ailment", ailment::look(coord.clone(), word));
     let elector_stop = quit.clone();
     tasks.spawn("elector", async move { elector.run(&mut room, elector_stop).await });
     tracing::info!(node = %me, %address, tls = over_tls, store = store.shown(), "master listening");
@@ -263,7 +268,7 @@ fn public_services() -> [&'static str; 8] {
 async fn tell_health(
     health: HealthReporter,
     leading: Leading,
-    leadership: tokio::sync::watch::Receiver<election::Leadership>,
+    leadership: watch::Receiver<election::Leadership>,
     systemd: Systemd,
 ) {
     let mut tick = tokio::time::interval(Duration::from_millis(500));

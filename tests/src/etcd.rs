@@ -11,7 +11,7 @@ use crate::net::Place;
 use crate::skip;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -50,10 +50,19 @@ impl EtcdCluster {
     /// When etcd is here but does not come up.
     #[must_use]
     pub fn start_in(places: &[Option<Place>]) -> Option<EtcdCluster> {
+        EtcdCluster::start_with(places, &[])
+    }
+
+    /// As [`start_in`](Self::start_in), with more flags, `--name=value`.
+    ///
+    /// # Panics
+    /// When etcd is here but does not come up.
+    #[must_use]
+    pub fn start_with(places: &[Option<Place>], flags: &[&str]) -> Option<EtcdCluster> {
         let program = skip::program("etcd", "etcd-server")?;
         // A port that was free can be taken until etcd listens on it.
         for _ in 0..3 {
-            let mut cluster = EtcdCluster::plan(places, program.clone());
+            let mut cluster = EtcdCluster::plan(places, flags, program.clone());
             for index in 0..places.len() {
                 cluster.launch(index);
             }
@@ -64,7 +73,7 @@ impl EtcdCluster {
         unreachable!("etcd did not come up in three tries")
     }
 
-    fn plan(places: &[Option<Place>], program: PathBuf) -> EtcdCluster {
+    fn plan(places: &[Option<Place>], flags: &[&str], program: PathBuf) -> EtcdCluster {
         let folder = tempfile::Builder::new().prefix("shanty-etcd-").tempdir().unwrap_or_else(|error| {
             unreachable!("no folder for etcd below {}: {error}", std::env::temp_dir().display())
         });
@@ -94,7 +103,8 @@ impl EtcdCluster {
                     ("--logger", "zap".to_owned()),
                     ("--log-level", "warn".to_owned()),
                 ];
-                let args = pairs.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect();
+                let pairs = pairs.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
+                let args = pairs.chain(flags.iter().map(|flag| (*flag).to_owned())).collect();
                 Member { client: *client, place: places[index].clone(), args, process: None }
             })
             .collect();
@@ -136,6 +146,66 @@ impl EtcdCluster {
         self.kill(index);
         self.launch(index);
         assert!(self.comes_up(index), "etcd member {index} did not come up again");
+    }
+
+    /// Kills all members and sets their data back to a snapshot of one of them, as `snapshot save` makes it. They are not
+    /// started.
+    ///
+    /// # Errors
+    /// What etcd's tool said.
+    pub fn set_back(&mut self, snapshot: &Path) -> Result<(), String> {
+        for index in 0..self.members.len() {
+            self.kill(index);
+            let args = &self.members[index].args;
+            let mut restore = Command::new("etcdctl");
+            restore.env("ETCDCTL_API", "3").args(["snapshot", "restore"]).arg(snapshot);
+            let kept = ["--name", "--data-dir", "--initial-cluster", "--initial-cluster-token"];
+            for flag in kept.into_iter().chain(["--initial-advertise-peer-urls"]) {
+                let value = args.iter().skip_while(|arg| *arg != flag).nth(1);
+                let value = value.ok_or_else(|| format!("a member has no {flag}"))?;
+                if flag == "--data-dir" {
+                    std::fs::remove_dir_all(value).map_err(|error| format!("{value}: {error}"))?;
+                }
+                restore.args([flag, value]);
+            }
+            let said = restore.output().map_err(|error| format!("etcdctl: {error}"))?;
+            if !said.status.success() {
+                return Err(String::from_utf8_lossy(&said.stderr).into_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts all members, and waits until they answer.
+    ///
+    /// # Panics
+    /// When one does not come up.
+    pub fn restart_all(&mut self) {
+        (0..self.members.len()).for_each(|index| self.launch(index));
+        for index in 0..self.members.len() {
+            assert!(self.comes_up(index), "etcd member {index} did not come up again");
+        }
+    }
+
+    /// Gives an etcd that is out of space some: keys below `prefix` go, its history is cut off, each member is defragmented,
+    /// the alarm is taken back.
+    ///
+    /// # Errors
+    /// What etcd's tool said.
+    pub fn make_room(&self, prefix: &str) -> Result<(), String> {
+        let said = self.must(0, &["del", prefix, "--prefix", "--write-out=json"])?;
+        let revision = said.split("\"revision\":").nth(1).and_then(|rest| rest.split([',', '}']).next());
+        let revision = revision.ok_or_else(|| format!("etcd said no revision: {said}"))?;
+        self.must(0, &["compact", revision])?;
+        for index in 0..self.members.len() {
+            self.must(index, &["defrag"])?;
+        }
+        self.must(0, &["alarm", "disarm"]).map(drop)
+    }
+
+    fn must(&self, index: usize, words: &[&str]) -> Result<String, String> {
+        let (done, said) = self.ctl(index, words);
+        if done { Ok(said) } else { Err(format!("etcdctl {}: {said}", words.join(" "))) }
     }
 
     /// Index of the member that leads the raft group, if one that answers knows.

@@ -42,13 +42,20 @@ impl Relay {
     /// # Panics
     /// When there is no port.
     pub async fn start_at(host: Ipv4Addr, server: String) -> Relay {
-        let listener = TcpListener::bind((host, free_port())).await.expect("a port");
-        let address = listener.local_addr().expect("its address");
+        Relay::start_on(SocketAddr::from((host, free_port())), server).await.expect("a port")
+    }
+
+    /// Listens on this very address, which a dead server had, and leads to `server`.
+    ///
+    /// # Errors
+    /// When somebody has it.
+    pub async fn start_on(address: SocketAddr, server: String) -> std::io::Result<Relay> {
+        let listener = TcpListener::bind(address).await?;
         let cut = watch::Sender::new(false);
         let slow = watch::Sender::new(Slow::default());
         let mut scope = Scope::new();
         scope.spawn("relay", accept(listener, server, cut.clone(), slow.clone()));
-        Relay { address, cut, slow, _relaying: scope }
+        Ok(Relay { address, cut, slow, _relaying: scope })
     }
 
     /// Swallows everything from now on, or lets it through again. What was swallowed is lost, so connections of that time

@@ -8,6 +8,7 @@ use shanty_proto::internal::worker_link_client::WorkerLinkClient;
 use shanty_proto::internal::{FromWorker, Hello, WorkerHeartbeat};
 use shanty_proto::v1;
 use shanty_rt::clock;
+use shanty_rt::coord::{Coord as _, Etcd, EtcdOptions, Op};
 use shanty_rt::task::Scope;
 use shanty_tests::cluster::{Cluster, Node, Process, Store, binary, free_port};
 use shanty_tests::databases::Postgres;
@@ -128,6 +129,55 @@ async fn an_etcd_that_was_emptied_is_told_and_the_term_is_raised_above_the_store
         cluster.client().cluster.clone().list_terms(v1::ListTermsRequest::default()).await.expect("terms");
     let reason = terms.into_inner().terms.remove(0).start_reason;
     assert!(reason.contains("ahead of the coordinator"), "{reason}");
+}
+
+#[tokio::test]
+async fn an_etcd_that_is_out_of_space_is_told_with_what_helps() {
+    let Some(etcd) = EtcdCluster::start_with(&[None], &["--quota-backend-bytes=8388608"]) else { return };
+    let Some(postgres) = Postgres::start() else { return };
+    let builder = Cluster::builder().masters(2).workers(0).etcd(etcd.endpoints());
+    let mut cluster = builder.store(Store::Url(postgres.url())).start().await;
+    let leader = cluster.leader().await;
+    let client = cluster.client_of(leader);
+    assert_eq!(client.get_cluster().await.expect("answers").warnings, Vec::<String>::new());
+
+    let coord = Etcd::connect(EtcdOptions::new(etcd.endpoints())).expect("addresses");
+    let mut made = 0;
+    until("etcd is full", Duration::from_secs(30), async || {
+        made += 1;
+        let put = Op::Put { key: format!("/noise/{made}"), value: vec![b'x'; 1 << 20], lease: None };
+        match coord.txn(Vec::new(), vec![put]).await {
+            Err(error) if error.to_string().contains("out of space") => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    let words = ["etcd is out of space", "etcdctl defrag", "etcdctl alarm disarm"];
+    let warned = async || {
+        let now = client.get_cluster().await.map_err(|status| status.to_string())?;
+        Ok::<_, String>(now.warnings.iter().any(|warning| words.iter().all(|word| warning.contains(word))))
+    };
+    eventually("a warning", Duration::from_secs(15), async || warned().await == Ok(true)).await;
+    assert_eq!(lines(&cluster.masters[leader].process.log(), &["WARN", words[0], words[2]]), 1);
+
+    let resign = v1::TransferLeadershipRequest::default();
+    let refusal = client.cluster.clone().transfer_leadership(resign).await.expect_err("nobody could follow");
+    assert!(words.iter().all(|word| refusal.message().contains(word)), "{refusal:?}");
+
+    // Nobody can follow who led; whoever tries says why, once.
+    cluster.restart_master(leader);
+    let refused = ["WARN", "this master cannot", words[0], words[2]];
+    eventually("it says why nobody leads", Duration::from_secs(30), async || {
+        lines(&cluster.masters[leader].process.log(), &refused) == 1
+    })
+    .await;
+    etcd.make_room("/noise/").expect("room");
+    eventually("somebody leads, and the warning is gone", Duration::from_secs(20), async || {
+        let led = client.get_cluster().await.is_ok_and(|now| !now.leader.is_empty());
+        led && warned().await == Ok(false)
+    })
+    .await;
+    assert_eq!(lines(&cluster.masters[leader].process.log(), &refused), 1);
 }
 
 /// A worker that only says that it is there, by a clock that is `late` behind.

@@ -46,6 +46,7 @@ impl Api {
         };
         let ends = self.credentials.as_ref().and_then(Credentials::warning);
         warnings.extend(ends.map(|words| format!("the certificate of {} {words}", self.me)));
+        warnings.extend(self.ailment.borrow().clone());
         let present = workers.iter().filter(|(_, _, _, present)| *present).count();
         Ok(pb::Cluster {
             name: self.cluster.clone(),
@@ -117,6 +118,10 @@ impl pb::cluster_service_server::ClusterService for Api {
             Some(done) => done.term,
             None => {
                 self.successors(&target, &self.me)?;
+                // Who resigns from a coordinator that takes no writes leaves nobody to lead.
+                if let Some(what) = self.ailment.borrow().clone() {
+                    return Err(status::precondition("COORDINATOR_AILING", &what));
+                }
                 self.still_leads(core.epoch()).await?;
                 self.bind(key.as_ref(), core.epoch()).await?
             }

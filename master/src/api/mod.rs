@@ -69,6 +69,8 @@ pub struct Api {
     pub members: tokio::sync::watch::Receiver<crate::election::Members>,
     /// This master's certificates, for their end.
     pub credentials: Option<Credentials>,
+    /// What is the matter with the coordinator, if anything is.
+    pub ailment: tokio::sync::watch::Receiver<Option<String>>,
     /// Ends streams when the process does.
     pub stop: CancellationToken,
 }

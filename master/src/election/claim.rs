@@ -81,20 +81,25 @@ impl Candidate {
         Ok(Ballot { leader, nominee, last, term, term_revision, nominee_revision })
     }
 
-    /// Takes the leader key and raises the term; none when somebody was quicker.
+    /// Takes the leader key and raises the term; none when somebody was quicker. A coordinator that has gone back behind
+    /// what this master has `seen` gives no term out twice: not even to the master that had it.
     ///
     /// `held` names the lease while it may own the key, so that a caller that drops this future can revoke it.
     pub(super) async fn take(
         &self,
         ballot: &Ballot,
+        seen: Epoch,
         held: &mut Option<LeaseId>,
     ) -> Result<Option<Claim>, Error> {
         let sent = clock::boottime();
         let (lease, ttl) = self.coord.grant(self.timers.lease_ttl).await?;
         *held = Some(lease);
-        let epoch = ballot.term.next();
+        let epoch = ballot.term.max(seen).next();
         let reason = match &ballot.nominee {
             Some(nominee) => format!("nominated by {}: {}", nominee.by, nominee.reason),
+            None if seen > ballot.term => {
+                format!("nobody led; the coordinator had gone back to term {} from {seen}", ballot.term)
+            }
             None => "nobody led".to_owned(),
         };
         let when = vec![
@@ -117,6 +122,13 @@ impl Candidate {
             Err(error @ (Error::LeaseGone | Error::Refused(_))) => Err(error),
         };
         if let Ok(Some(created)) = taken {
+            if seen > ballot.term {
+                tracing::warn!(
+                    %epoch, %seen, term = %ballot.term,
+                    "etcd is behind what this master has seen: it was restored from an older backup or emptied; going on \
+                     above both. Nothing is lost"
+                );
+            }
             return Ok(Some(Claim { epoch, lease, created, sent, ttl, term_revision: created }));
         }
         self.forget(lease).await;

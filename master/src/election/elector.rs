@@ -112,6 +112,7 @@ impl Elector {
     async fn win(&mut self) -> Claim {
         let mut stirred = self.board.stirred.subscribe();
         let mut vacant_since = None;
+        let mut refused = None;
         let mut backoff =
             Backoff::new(self.candidate.timers.renew_every / 5, self.candidate.timers.renew_every);
         loop {
@@ -123,7 +124,7 @@ impl Elector {
                     wait
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "cannot campaign yet");
+                    tell(&error, &mut refused);
                     backoff.next_wait()
                 }
             };
@@ -157,7 +158,8 @@ impl Elector {
         if self.name_is_anothers().await? || !self.store_answers().await {
             return Ok(Attempt::Later(timers.renew_every));
         }
-        let Some(mut claim) = self.candidate.take(&ballot, &mut self.held).await? else {
+        let seen = self.board.leadership.borrow().largest_epoch;
+        let Some(mut claim) = self.candidate.take(&ballot, seen, &mut self.held).await? else {
             return Ok(Attempt::Later(timers.stagger));
         };
         *vacant_since = None;
@@ -250,6 +252,19 @@ impl Elector {
         let me = &self.candidate.options.node;
         let others = self.board.members.borrow().masters.keys().any(|node| node != me);
         self.rest_until = clock::boottime() + if others { timers.lease_ttl } else { timers.renew_every };
+    }
+}
+
+/// A coordinator that cannot be reached is told of elsewhere; one that says no says it to people, once.
+fn tell(error: &Error, refused: &mut Option<String>) {
+    match error {
+        Error::Refused(why) if refused.as_ref() != Some(why) => {
+            tracing::warn!(why, "nobody leads, and this master cannot: the coordinator refuses");
+            *refused = Some(why.clone());
+        }
+        Error::Refused(_) | Error::Unreachable(_) | Error::LeaseGone => {
+            tracing::debug!(%error, "cannot campaign yet");
+        }
     }
 }
 

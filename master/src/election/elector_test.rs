@@ -291,6 +291,20 @@ async fn one_of_two_reigns_and_the_other_follows_when_it_dies() {
 }
 
 #[tokio::test]
+async fn a_coordinator_that_has_gone_back_gives_no_term_out_twice() {
+    let world = World::new(TTL);
+    let mut master = world.master("m1");
+    assert_eq!(master.reigns().await, Epoch(1));
+    let keys = Keys::new("test");
+    let then = vec![Op::Delete(keys.leader()), Op::Delete(keys.term()), Op::Delete(keys.history(1))];
+    world.memory.txn(Vec::new(), then).await.unwrap();
+    // The store would take the same master in the same term; workers would not notice that a reign began.
+    let again = master.shows(|shown| shown.live && shown.epoch != Some(Epoch(1))).await;
+    assert_eq!(again.epoch, Some(Epoch(2)));
+    assert!(world.memory.get(&keys.history(1)).await.unwrap().is_none());
+}
+
+#[tokio::test]
 async fn a_master_whose_name_another_process_has_does_not_lead_until_it_is_free() {
     let world = World::new(TTL);
     let key = Keys::new("test").node(Role::Master, &"m1".parse().unwrap());

@@ -156,7 +156,16 @@ impl Renewal {
                     failing = false;
                     continue;
                 }
-                Ok(Err(FenceError::Superseded { stored })) => return TermEnd::Fenced(stored),
+                Ok(Err(FenceError::Superseded { stored })) => {
+                    if stored < self.claim.epoch {
+                        tracing::warn!(
+                            epoch = %self.claim.epoch, %stored,
+                            "the store has gone back: it was restored from a backup, or a replica that lagged took its \
+                             place. What it had taken meanwhile is lost; a new term goes on from what it has"
+                        );
+                    }
+                    return TermEnd::Fenced(stored);
+                }
                 Ok(Err(error @ FenceError::Unavailable(_))) => error.to_string(),
                 Err(_) => "no answer in time".to_owned(),
             };

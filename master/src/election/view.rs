@@ -28,6 +28,8 @@ pub struct Leadership {
 impl Leadership {
     /// The leader's key says `seen`. What a reigning master knows of itself comes before a late watch.
     fn see(&mut self, seen: Option<LeaderInfo>) {
+        // The leader of a term that is over leads nobody: a coordinator that was restored from a backup shows such a key.
+        let seen = seen.filter(|leader| leader.epoch >= self.largest_epoch);
         if let Some(leader) = &seen {
             self.largest_epoch = self.largest_epoch.max(leader.epoch);
         }
@@ -249,6 +251,17 @@ mod tests {
         board.reigned("m1");
         let now = board.leadership.borrow().clone();
         assert_eq!(now, Leadership { leader: Some(leader("m2", 4)), mine: false, largest_epoch: Epoch(4) });
+    }
+
+    #[test]
+    fn a_leader_of_a_term_that_is_over_is_none() {
+        let board = Board::new();
+        board.see_leader(Some(leader("m2", 4)));
+        board.see_leader(Some(leader("m1", 3)));
+        let now = board.leadership.borrow().clone();
+        assert_eq!((now.leader, now.largest_epoch), (None, Epoch(4)));
+        board.see_leader(Some(leader("m3", 5)));
+        assert_eq!(board.leadership.borrow().leader, Some(leader("m3", 5)));
     }
 
     #[test]

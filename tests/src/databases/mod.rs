@@ -103,28 +103,64 @@ impl Postgres {
         let listen: Vec<String> = listen.iter().map(ToString::to_string).collect();
         admit_all(&folder.path().join("data"), addresses);
         let port = free_port();
-        let mut command = owner.command(&[
-            &text(&programs.join("postgres")),
-            "-D",
-            &data,
-            "-p",
-            &port.to_string(),
-            "-c",
-            &format!("listen_addresses={}", listen.join(",")),
-            "-c",
-            &format!("unix_socket_directories={}", folder.path().display()),
-            // Shared memory that goes with the process, however it ends.
-            "-c",
-            "shared_memory_type=mmap",
-            "-c",
-            "dynamic_shared_memory_type=mmap",
-        ]);
+        let mut command = serve(&owner, &programs, folder.path(), port, &listen.join(","));
         command.extend(settings.iter().flat_map(|setting| ["-c".to_owned(), (*setting).to_owned()]));
         let server =
             Server { process: None, folder, command, name: "postgres", port, made: AtomicU32::new(0) };
         let mut postgres = Postgres { server, programs };
         postgres.restart();
         Some(postgres)
+    }
+
+    /// A replica of this server on loopback, which follows it until it is [told not to](Self::hears_no_more).
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn replica(&self) -> Postgres {
+        let owner = Owner::of("postgres");
+        let folder = owner.folder("shanty-replica-");
+        let from = self.server.port.to_string();
+        let copy = owner.command(&[
+            &text(&self.programs.join("pg_basebackup")),
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &from,
+            "-U",
+            USER,
+            "-D",
+            &text(&folder.path().join("data")),
+            "--checkpoint=fast",
+            "--no-sync",
+            // The address of the server that it follows, its password included.
+            "--write-recovery-conf",
+        ]);
+        succeeds_with(&copy, &[("PGPASSWORD", PASSWORD)]);
+        let port = free_port();
+        let command = serve(&owner, &self.programs, folder.path(), port, "127.0.0.1");
+        let name = "replica";
+        let server = Server { process: None, folder, command, name, port, made: AtomicU32::new(0) };
+        let mut replica = Postgres { server, programs: self.programs.clone() };
+        replica.restart();
+        replica
+    }
+
+    /// To a replica: whatever its server commits from now on does not reach it.
+    ///
+    /// # Panics
+    /// When the replica refuses.
+    pub fn hears_no_more(&self) {
+        self.set("primary_conninfo", Some("''"));
+    }
+
+    /// To a replica: it is a server of its own from now on.
+    ///
+    /// # Panics
+    /// When it refuses.
+    pub fn promote(&self) {
+        let said = self.ask("SELECT pg_promote()");
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     }
 
     /// URL of a new, empty database.
@@ -425,6 +461,26 @@ impl Server {
     }
 }
 
+/// The command that serves the data in a folder.
+fn serve(owner: &Owner, programs: &Path, folder: &Path, port: u16, listen: &str) -> Vec<String> {
+    owner.command(&[
+        &text(&programs.join("postgres")),
+        "-D",
+        &text(&folder.join("data")),
+        "-p",
+        &port.to_string(),
+        "-c",
+        &format!("listen_addresses={listen}"),
+        "-c",
+        &format!("unix_socket_directories={}", folder.display()),
+        // Shared memory that goes with the process, however it ends.
+        "-c",
+        "shared_memory_type=mmap",
+        "-c",
+        "dynamic_shared_memory_type=mmap",
+    ])
+}
+
 /// Lets everybody with a password in who comes from the networks of these addresses.
 fn admit_all(data: &Path, addresses: &[Ipv4Addr]) {
     let file = data.join("pg_hba.conf");
@@ -462,9 +518,13 @@ fn output(mut command: Command) -> Output {
 }
 
 fn succeeds(command: &[String]) {
+    succeeds_with(command, &[]);
+}
+
+fn succeeds_with(command: &[String], environment: &[(&str, &str)]) {
     let Some((program, args)) = command.split_first() else { unreachable!("a command has a program") };
     let mut whole = Command::new(program);
-    whole.args(args);
+    whole.args(args).envs(environment.iter().copied());
     let said = output(whole);
     assert!(
         said.status.success(),

@@ -4,19 +4,32 @@
 //! name. Tests: `tests/tests/t70_faults.rs`.
 
 use super::disk::Sick;
-use super::fault::{Act, Etcd, Store, Whom, Worker};
+use super::fault::{Act, Disk, Etcd, Store, Whom, Worker};
 use super::stage::Stage;
 use crate::cluster::{Node, Process};
+use crate::dataset::Database;
 use crate::net::{Place, Rule, Way};
 use crate::patience::asked;
+use crate::relay::Relay;
 use serde_json::Value;
 use shanty_proto::v1;
 use shanty_rt::clock::monotonic_ns;
-use shanty_rt::coord::{Coord as _, Keys};
+use shanty_rt::coord::{Coord as _, Error, Keys, Op};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// Keys that nobody reads.
+const NOISE: &str = "/noise/";
+/// How much of the store's work a replica misses.
+const LAG: Duration = Duration::from_secs(2);
+/// Connections that say nothing.
+const CROWD: usize = 2_000;
 
 /// What takes a part of a fault back.
 #[derive(Debug)]
@@ -37,7 +50,14 @@ pub(super) enum Undo {
     Disk(Sick),
     Processor(u32, Busy),
     Descriptors(u32),
+    Crowd(Vec<TcpStream>),
     Double(Node),
+    /// Room for etcd.
+    Room,
+    /// Etcd, whose data was set back while it was stopped.
+    SetBackEtcd,
+    /// A sentinel's log, which goes to a full disk.
+    SentinelLog(usize, Sick),
 }
 
 /// Threads that want all processors, until it is dropped.
@@ -77,13 +97,7 @@ impl Stage {
                 vec![Undo::Master(leader)]
             }
             Act::Switchover => {
-                let request = v1::TransferLeadershipRequest::default();
-                let client = self.cluster.client_of((leader + 1) % self.cluster.masters.len());
-                // A standby that has just heard of the leader may be told to ask again: that time counts.
-                asked("a switchover", Duration::from_secs(5), async || {
-                    client.cluster.clone().transfer_leadership(request.clone()).await
-                })
-                .await?;
+                self.switch_over(leader).await?;
                 Vec::new()
             }
             Act::Part(whom, way, fate) => {
@@ -96,13 +110,14 @@ impl Stage {
                 vec![Undo::Rules(place)]
             }
             Act::Etcd(what) => {
-                let undo = self.etcd(what, leader).await?;
-                if what == Etcd::Compact {
+                let mut undo = self.etcd(what, leader).await?;
+                if matches!(what, Etcd::Compact | Etcd::NoSpace | Etcd::NoSpaceThenKill | Etcd::Restore) {
                     at = monotonic_ns();
-                    vec![self.kill(leader)]
-                } else {
-                    undo
                 }
+                if matches!(what, Etcd::Compact | Etcd::NoSpaceThenKill) {
+                    undo.push(self.kill(leader));
+                }
+                undo
             }
             Act::Sentinels(count) => {
                 self.cluster.sentinels[..count].iter_mut().for_each(|node| node.process.kill9());
@@ -115,17 +130,42 @@ impl Stage {
                 let folder = self.cluster.folder().join(&self.cluster.masters[leader].name);
                 vec![Undo::Disk(Sick::over(&folder, what)?)]
             }
+            Act::WorkerDisk(what) => {
+                let folder = self.cluster.folder().join(&self.cluster.workers[0].name);
+                let sick = Undo::Disk(Sick::over(&folder, what)?);
+                // A new term is what a worker writes down.
+                at = monotonic_ns();
+                vec![sick, self.kill(leader)]
+            }
+            Act::SentinelDisks => {
+                let mut undo = self.fill_logs().await?;
+                at = monotonic_ns();
+                undo.push(self.kill(leader));
+                undo
+            }
+            Act::Store(Store::Lag) => {
+                at = self.fail_over(None).await?;
+                Vec::new()
+            }
+            Act::Store(Store::LagPastTerm) => {
+                at = self.fail_over(Some(leader)).await?;
+                Vec::new()
+            }
             Act::Store(what) => vec![self.store(what)],
             Act::Starve => {
                 let pid = self.cluster.masters[leader].process.pid();
                 tool("chrt", &["--all-tasks", "--idle", "--pid", "0", &pid.to_string()])?;
                 vec![Undo::Processor(pid, Busy::start())]
             }
-            Act::Descriptors => {
-                let pid = self.cluster.masters[leader].process.pid();
-                let open = std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
-                tool("prlimit", &["--pid", &pid.to_string(), &format!("--nofile={open}:")])?;
-                vec![Undo::Descriptors(pid)]
+            Act::Descriptors => vec![self.hold_descriptors(leader, 0)?],
+            Act::Crowd => {
+                let held = self.hold_descriptors(leader, 64)?;
+                let crowd = crowd(&self.cluster.masters[leader].address).await;
+                if crowd.len() == CROWD {
+                    self.heal(vec![held]);
+                    return Err("the leader's door took them all".to_owned());
+                }
+                vec![held, Undo::Crowd(crowd)]
             }
             Act::Worker(what) => vec![self.worker(what)?],
             Act::KillWithEtcd => {
@@ -177,6 +217,23 @@ impl Stage {
                         eprintln!("{pid} can open no files: {why}");
                     }
                 }
+                Undo::Crowd(crowd) => drop(crowd),
+                Undo::Room => {
+                    if let Err(why) = self.etcd.make_room(NOISE) {
+                        eprintln!("etcd stays out of space: {why}");
+                    }
+                }
+                Undo::SetBackEtcd => {
+                    self.set_back_ns = Some(monotonic_ns());
+                    self.etcd.restart_all();
+                }
+                Undo::SentinelLog(index, sick) => {
+                    let log = self.log_of(index);
+                    let _it_was_a_link = std::fs::remove_file(&log);
+                    let _back = std::fs::rename(log.with_extension("before"), &log);
+                    self.cluster.restart_sentinel(index);
+                    drop(sick);
+                }
                 Undo::Double(node) => {
                     drop(node);
                     // The first one may have given way to it.
@@ -189,6 +246,112 @@ impl Stage {
     fn kill(&mut self, master: usize) -> Undo {
         self.cluster.masters[master].process.kill9();
         Undo::Master(master)
+    }
+
+    async fn switch_over(&self, leader: usize) -> Result<(), String> {
+        let request = v1::TransferLeadershipRequest::default();
+        let client = self.cluster.client_of((leader + 1) % self.cluster.masters.len());
+        // A standby that has just heard of the leader may be told to ask again: that time counts.
+        let told = asked("a switchover", Duration::from_secs(5), async || {
+            client.cluster.clone().transfer_leadership(request.clone()).await
+        });
+        told.await.map(drop)
+    }
+
+    /// A switchover, and waits until the next term has begun.
+    async fn next_term(&self, leader: usize) -> Result<(), String> {
+        let client = self.cluster.client_of(leader);
+        let now = async || client.get_cluster().await.map_err(|status| status.to_string());
+        let before = now().await?.epoch;
+        self.switch_over(leader).await?;
+        asked("the next term", Duration::from_secs(10), async || match now().await? {
+            now if now.epoch > before && !now.leader.is_empty() => Ok(()),
+            now => Err(format!("{now:?}")),
+        })
+        .await
+    }
+
+    /// The leader may open so many descriptors more, and no others.
+    fn hold_descriptors(&self, leader: usize, more: usize) -> Result<Undo, String> {
+        let pid = self.cluster.masters[leader].process.pid();
+        let open = std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
+        tool("prlimit", &["--pid", &pid.to_string(), &format!("--nofile={}:", open + more)])?;
+        Ok(Undo::Descriptors(pid))
+    }
+
+    fn log_of(&self, sentinel: usize) -> PathBuf {
+        self.cluster.folder().join(format!("{}.log", self.cluster.sentinels[sentinel].name))
+    }
+
+    /// Starts all sentinels again, with logs on full disks, and waits until they are there.
+    async fn fill_logs(&mut self) -> Result<Vec<Undo>, String> {
+        let mut undo = Vec::new();
+        for index in 0..self.cluster.sentinels.len() {
+            let log = self.log_of(index);
+            // Nothing else of a sentinel is on a disk, so its folder is free for this one.
+            let folder = self.cluster.folder().join(&self.cluster.sentinels[index].name);
+            let sick = Sick::over(&folder, Disk::Full)?;
+            let moved = std::fs::rename(&log, log.with_extension("before"));
+            moved.and_then(|()| symlink(folder.join("log"), &log)).map_err(|error| error.to_string())?;
+            self.cluster.restart_sentinel(index);
+            undo.push(Undo::SentinelLog(index, sick));
+        }
+        self.whole().await?;
+        // The last registration may be that of the process before: they meet the masters once more.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        self.whole().await?;
+        Ok(undo)
+    }
+
+    /// A replica that heard nothing of the store's last two seconds takes its place, at its address; a change of leaders may
+    /// fall into them. Answers when the store died.
+    async fn fail_over(&mut self, leader: Option<usize>) -> Result<u64, String> {
+        let replica = self.store.replica();
+        let store = self.store_base.clone();
+        let parts = store.url.rsplit_once('@').and_then(|(user, rest)| Some((user, rest.split_once('/')?.1)));
+        let (user, name) = parts.ok_or_else(|| format!("{} names no database", store.url))?;
+        let url = format!("{user}@127.0.0.1:{}/{name}", replica.port());
+        let lagging = Database { engine: store.engine, url };
+        let runs = async |of: &Database| -> Result<u64, String> {
+            let rows = of.try_rows("SELECT count(*) FROM run").await?;
+            let cell = rows.into_iter().next().and_then(|row| row.into_iter().next()).flatten();
+            cell.and_then(|cell| cell.parse().ok()).ok_or_else(|| "no count of runs".to_owned())
+        };
+        let hears = async |wanted: usize| {
+            asked("what the replica hears", Duration::from_secs(10), async || {
+                let streams = "SELECT status FROM pg_stat_wal_receiver WHERE status = 'streaming'";
+                let rows = lagging.try_rows(streams).await?;
+                if rows.len() == wanted { Ok(()) } else { Err(format!("{rows:?}")) }
+            })
+            .await
+        };
+        hears(1).await?;
+        // What was committed just before may be on its way.
+        let from = monotonic_ns() - 200_000_000;
+        replica.hears_no_more();
+        hears(0).await?;
+        if let Some(leader) = leader {
+            self.next_term(leader).await?;
+        }
+        tokio::time::sleep(LAG).await;
+        let had = runs(&store).await?;
+        let at = monotonic_ns();
+        self.store.kill();
+        let old = SocketAddr::from((Ipv4Addr::LOCALHOST, self.store.port()));
+        let address = self.moved.take().map_or(old, |relay| relay.address);
+        replica.promote();
+        let kept = runs(&lagging).await?;
+        if kept >= had {
+            return Err(format!("the replica has {kept} runs of {had}: it did not lag"));
+        }
+        (self.forgotten_ns, self.set_back_ns) = (Some((from, at)), Some(at));
+        let server = format!("127.0.0.1:{}", replica.port());
+        let moved = asked("the store's address", Duration::from_secs(10), async || {
+            Relay::start_on(address, server.clone()).await
+        });
+        self.moved = Some(moved.await?);
+        self.store = replica;
+        Ok(at)
     }
 
     /// Kills whoever takes the leader key after `old`, as soon as the key is there.
@@ -261,6 +424,21 @@ impl Stage {
                 Vec::new()
             }
             Etcd::Compact => self.compact(leader).await?,
+            Etcd::NoSpace | Etcd::NoSpaceThenKill => {
+                self.fill_etcd().await?;
+                vec![Undo::Room]
+            }
+            Etcd::Restore => {
+                let snapshot = self.cluster.folder().join("etcd.snapshot");
+                let (done, said) =
+                    self.etcd.ctl(leads, &["snapshot", "save", &snapshot.display().to_string()]);
+                if !done {
+                    return Err(format!("no snapshot: {said}"));
+                }
+                self.next_term(leader).await?;
+                self.etcd.set_back(&snapshot)?;
+                vec![Undo::SetBackEtcd]
+            }
         })
     }
 
@@ -289,8 +467,24 @@ impl Stage {
         Ok(Vec::new())
     }
 
+    /// Big values, until etcd takes none any more.
+    async fn fill_etcd(&self) -> Result<(), String> {
+        let mut made = 0;
+        asked("etcd is full", Duration::from_secs(60), async || {
+            made += 1;
+            let key = format!("{NOISE}{made}");
+            let put = Op::Put { key, value: vec![b'x'; 1 << 20], lease: None };
+            match self.coord.txn(Vec::new(), vec![put]).await {
+                Err(Error::Refused(why)) if why.contains("out of space") => Ok(()),
+                other => Err(format!("{made}: {other:?}")),
+            }
+        })
+        .await
+    }
+
     fn store(&mut self, what: Store) -> Undo {
         match what {
+            Store::Lag | Store::LagPastTerm => unreachable!("the act does these itself"),
             Store::Kill => {
                 self.store.kill();
                 Undo::Store
@@ -333,6 +527,12 @@ impl Stage {
             Worker::Double => Undo::Double(self.cluster.double_of(0)),
         })
     }
+}
+
+/// Connects to a door and says nothing; those that are not taken within a second are given up.
+async fn crowd(address: &str) -> Vec<TcpStream> {
+    let tries = (0..CROWD).map(|_| tokio::time::timeout(Duration::from_secs(1), TcpStream::connect(address)));
+    futures_util::future::join_all(tries).await.into_iter().filter_map(|tried| tried.ok()?.ok()).collect()
 }
 
 /// Runs a tool of the system.

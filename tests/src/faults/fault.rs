@@ -39,6 +39,12 @@ pub enum Etcd {
     Compact,
     /// Defragmentation of the member that leads.
     Defragment,
+    /// It is filled until it takes no writes.
+    NoSpace,
+    /// The same, then SIGKILL to the leader.
+    NoSpaceThenKill,
+    /// After a change of leaders it is set back to a snapshot from before it.
+    Restore,
 }
 
 /// What is wrong with the disk of a master.
@@ -63,6 +69,10 @@ pub enum Store {
     ReadOnly,
     /// Each answer takes two seconds.
     Slow,
+    /// A replica that lags takes its place.
+    Lag,
+    /// The same, and the leader changed while it lagged: the store's epoch goes back.
+    LagPastTerm,
 }
 
 /// What is done to a worker.
@@ -101,12 +111,18 @@ pub enum Act {
     StopVoter,
     /// The leader's disk.
     Disk(Disk),
+    /// A worker's disk.
+    WorkerDisk(Disk),
+    /// The disks that all sentinels' logs go to are full, then SIGKILL to the leader.
+    SentinelDisks,
     /// The store.
     Store(Store),
     /// The leader gets only what is left of the processors, and nothing is.
     Starve,
     /// The leader can open no more files.
     Descriptors,
+    /// Connections that say nothing fill what the leader may hold, and the queue before its door.
+    Crowd,
     /// A worker.
     Worker(Worker),
     /// SIGKILL to the leader and to the member that leads etcd.
@@ -155,6 +171,9 @@ pub struct Fault {
     pub undisturbed: bool,
     /// From this long after the fault nothing may be accepted until it is taken back.
     pub frozen_after: Option<Duration>,
+    /// The store loses what it took for a while, as a replica that lagged does: no fence brings that back. Runs and figures
+    /// of that while may be gone, nothing else.
+    pub forgets: bool,
 }
 
 impl Fault {
@@ -173,6 +192,7 @@ impl Fault {
             after_healing: false,
             undisturbed: false,
             frozen_after: None,
+            forgets: false,
         }
     }
 
@@ -228,6 +248,11 @@ impl Fault {
         }
     }
 
+    /// The store loses what it took for a while.
+    pub(super) const fn forgets(self) -> Fault {
+        Fault { forgets: true, ..self }
+    }
+
     /// Whether it can be done without network namespaces.
     #[must_use]
     pub fn needs_world(&self) -> bool {
@@ -243,6 +268,6 @@ impl Fault {
     /// Whether every worker lives and stays in reach of those that lead.
     #[must_use]
     pub fn spares_workers(&self) -> bool {
-        !matches!(self.act, Act::Worker(_))
+        !matches!(self.act, Act::Worker(_) | Act::WorkerDisk(_))
     }
 }

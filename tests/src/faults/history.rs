@@ -34,6 +34,8 @@ pub struct Sighting {
 /// The three fences, read from the innermost outwards: each may only grow meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fences {
+    /// When the last of them had been read, nanoseconds of CLOCK_MONOTONIC.
+    pub at_ns: u64,
     /// The largest epoch that a worker has obeyed.
     pub worker: u64,
     /// The store's.
@@ -80,6 +82,8 @@ pub struct Load {
     pub arrived: u64,
     /// Whether every worker lived and was in reach all the time.
     pub workers_intact: bool,
+    /// Of so many arrivals at most the store lost the reports.
+    pub forgotten: u64,
 }
 
 /// A sync beside its tables.
@@ -110,6 +114,10 @@ pub struct History {
     pub submits: Vec<Submit>,
     /// In this time nothing may be accepted: nobody can lead.
     pub frozen_ns: Option<(u64, u64)>,
+    /// What the store took in this time is lost, and no fence brings it back.
+    pub forgotten_ns: Option<(u64, u64)>,
+    /// When the store or etcd was set back: the fences are out of order until somebody leads again.
+    pub set_back_ns: Option<u64>,
     /// The load run.
     pub load: Option<Load>,
     /// The sync.

@@ -110,7 +110,7 @@ async fn sample(ledgers: Vec<PathBuf>, store: Database, coord: Etcd, seen: Share
         let term = tokio::time::timeout(ANSWER, coord.get(&key)).await;
         let term = term.ok().and_then(Result::ok).flatten().and_then(|entry| number(&entry.value, "term"));
         if let (Some(store), Some(term)) = (stored, term) {
-            lock(&seen).fences.push(Fences { worker, store, term });
+            lock(&seen).fences.push(Fences { at_ns: monotonic_ns(), worker, store, term });
         }
         tokio::time::sleep(2 * LOOK).await;
     }

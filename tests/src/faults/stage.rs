@@ -45,6 +45,12 @@ pub struct Stage {
     started: Option<Instant>,
     /// Masters that did.
     pub(super) fell: Vec<String>,
+    /// The address of a store that is gone, led to the one that took its place.
+    pub(super) moved: Option<Relay>,
+    /// What the store took in this time is lost, nanoseconds of CLOCK_MONOTONIC.
+    pub(super) forgotten_ns: Option<(u64, u64)>,
+    /// When the store or etcd was set back.
+    pub(super) set_back_ns: Option<u64>,
 }
 
 impl Stage {
@@ -56,7 +62,9 @@ impl Stage {
         let world = World::start();
         let place = |name: &str| world.as_ref().map(|world| world.place(name));
         let host = |last: u8| world.as_ref().map_or(Ipv4Addr::LOCALHOST, |world| world.outside(last));
-        let etcd = EtcdCluster::start_in(&["e0", "e1", "e2"].map(place))?;
+        // So small that it can be filled; a hundred terms take a thousandth of it.
+        let etcd =
+            EtcdCluster::start_with(&["e0", "e1", "e2"].map(place), &["--quota-backend-bytes=33554432"])?;
         let store = Postgres::start()?;
         let base = store.url();
         let line = Relay::start_at(host(2), format!("127.0.0.1:{}", store.port())).await;
@@ -94,6 +102,9 @@ impl Stage {
             world,
             started: None,
             fell: Vec::new(),
+            moved: None,
+            forgotten_ns: None,
+            set_back_ns: None,
         })
     }
 

@@ -97,9 +97,16 @@ pub async fn trial(stage: &mut Stage, fault: &Fault) -> Result<Outcome, String> 
 
     let arrived = u64::try_from(stamps.read.len()).unwrap_or(0);
     let mut history = History { voters: 3, frozen_ns: seen.frozen_ns, ..History::default() };
+    history.forgotten_ns = stage.forgotten_ns.take().filter(|_| fault.forgets);
+    history.set_back_ns = stage.set_back_ns.take();
     history.terms = terms(&client, first_epoch).await?;
     (history.sightings, history.fences, history.submits) = observer.seen();
-    history.load = Some(load_of(&client, &load, arrived, fault.spares_workers()).await?);
+    let mut load = load_of(&client, &load, arrived, fault.spares_workers()).await?;
+    // Reports come each second: one may have been on its way at either end.
+    load.forgotten = history
+        .forgotten_ns
+        .map_or(0, |(from, to)| u64::from(RATE) * (to.saturating_sub(from) / 1_000_000_000 + 3));
+    history.load = Some(load);
     let copied = copied(stage, &client, &sync).await?;
     let rows_off = copied.target.1.cast_signed() - copied.source.1.cast_signed();
     history.copied = Some(copied);
@@ -250,6 +257,7 @@ async fn load_of(client: &Client, run: &v1::Run, arrived: u64, workers_intact: b
         errors: count(report.errors),
         arrived,
         workers_intact,
+        forgotten: 0,
     })
 }
 

@@ -31,6 +31,8 @@ pub enum Fate {
     Reset,
     /// So many of a hundred vanish.
     Loss(u8),
+    /// What is more than so many thousands of bytes a second vanishes.
+    Narrow(u32),
 }
 
 /// One rule.
@@ -68,6 +70,7 @@ impl Rule {
             Fate::Drop => "drop".to_owned(),
             Fate::Reset => "meta l4proto tcp reject with tcp reset".to_owned(),
             Fate::Loss(percent) => format!("numgen random mod 100 < {percent} drop"),
+            Fate::Narrow(kbytes) => format!("limit rate over {kbytes} kbytes/second burst 16 kbytes drop"),
         };
         format!("{device} \"eth0\" {peer}{fate}\n")
     }
@@ -96,9 +99,11 @@ mod tests {
         let text = table(&[
             Rule { way: Way::In, peer, fate: Fate::Loss(5) },
             Rule { way: Way::Out, peer: Peer::All, fate: Fate::Drop },
+            Rule { way: Way::Out, peer: Peer::All, fate: Fate::Narrow(125) },
         ]);
         let (output, input) = text.split_once("chain input").unwrap();
         assert!(output.contains("oifname \"eth0\" drop"), "{text}");
+        assert!(output.contains("limit rate over 125 kbytes/second burst 16 kbytes drop"), "{text}");
         assert!(input.contains("ip saddr { 10.0.0.1, 10.0.0.2 } numgen random mod 100 < 5 drop"), "{text}");
     }
 }

@@ -22,7 +22,7 @@ pub use memory::Memory;
 pub use node_info::{NodeInfo, Role};
 pub use register::{NameTaken, Registration};
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{self, BoxFuture};
 use futures_util::stream::BoxStream;
 use std::time::Duration;
 
@@ -119,6 +119,12 @@ pub trait Coord: Send + Sync + std::fmt::Debug + 'static {
 
     /// The version of its server; none where it has none.
     fn version(&self) -> BoxFuture<'_, Result<Option<String>, Error>>;
+
+    /// What is the matter with it although it answers, and what helps, in a line for people; none when all is well. It is
+    /// asked now and then, so it must cost its server no write.
+    fn ailment(&self) -> BoxFuture<'_, Result<Option<String>, Error>> {
+        Box::pin(future::ready(Ok(None)))
+    }
 
     /// Makes a lease. Answers the time granted, which may be longer than the one asked for.
     fn grant(&self, ttl: Duration) -> BoxFuture<'_, Result<(LeaseId, Duration), Error>>;

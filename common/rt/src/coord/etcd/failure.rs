@@ -7,6 +7,10 @@ use crate::coord::Error;
 use std::error::Error as _;
 use tonic::{Code, ConnectError};
 
+/// What etcd that takes no writes needs.
+const NO_SPACE: &str = "etcd is out of space and takes no writes: who leads goes on, nobody can take over. Compact it \
+    (`etcdctl compact`), run `etcdctl defrag` on each member, then `etcdctl alarm disarm`";
+
 /// A call that one member did not do as asked.
 #[derive(Debug)]
 pub(super) struct Failure {
@@ -51,6 +55,9 @@ fn of_status(status: &tonic::Status) -> Verdict {
         Code::NotFound if text.contains("lease") => Verdict::Answered(Error::LeaseGone),
         Code::Unavailable if never_connected(status) || refused_before_it_began(text) => Verdict::NotDone,
         Code::ResourceExhausted if text.contains("too many requests") => Verdict::NotDone,
+        Code::ResourceExhausted if text.contains("database space exceeded") => {
+            Verdict::Answered(Error::Refused(NO_SPACE.to_owned()))
+        }
         Code::Unavailable
         | Code::Unknown
         | Code::Internal
@@ -71,6 +78,16 @@ fn of_status(status: &tonic::Status) -> Verdict {
             Verdict::Answered(Error::Refused(format!("{text} ({})", status.code().description())))
         }
     }
+}
+
+/// What members' errors mean, as a status tells them: their alarms, and that there is no leader, which calls tell too.
+pub(super) fn ailment(errors: &[String]) -> Option<String> {
+    let alarm = errors.iter().find(|error| error.contains("alarm:"))?;
+    Some(if alarm.contains("NOSPACE") {
+        NO_SPACE.to_owned()
+    } else {
+        format!("etcd has raised an alarm ({alarm}): see `etcdctl alarm list`")
+    })
 }
 
 /// Whether the connection itself failed, so that nothing was sent.
@@ -107,7 +124,18 @@ mod tests {
             Verdict::Answered(Error::Refused(_))
         ));
         let space = of(Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded");
-        assert!(matches!(space, Verdict::Answered(Error::Refused(_))));
+        let Verdict::Answered(Error::Refused(words)) = space else { panic!("{space:?}") };
+        assert!(words.contains("out of space") && words.contains("alarm disarm"), "{words}");
+    }
+
+    #[test]
+    fn alarms_are_ailments_and_a_vacancy_is_none() {
+        let errors = |text: &str| vec!["etcdserver: no leader".to_owned(), text.to_owned()];
+        let space = ailment(&errors("memberID:10501334649042878790 alarm:NOSPACE "));
+        assert!(space.is_some_and(|words| words.contains("etcdctl defrag")));
+        let corrupt = ailment(&errors("memberID:1 alarm:CORRUPT "));
+        assert!(corrupt.is_some_and(|words| words.contains("CORRUPT")));
+        assert_eq!(ailment(&["etcdserver: no leader".to_owned()]), None);
     }
 
     #[test]

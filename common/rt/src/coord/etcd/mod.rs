@@ -199,6 +199,15 @@ impl Coord for Etcd {
         .boxed()
     }
 
+    fn ailment(&self) -> BoxFuture<'_, Result<Option<String>, Error>> {
+        async move {
+            // A member's status is its own knowledge; a list of alarms would be a proposal to all of them.
+            let answer = self.inner.call(|mut client| async move { client.status().await }).await?;
+            Ok(failure::ailment(answer.errors()))
+        }
+        .boxed()
+    }
+
     fn grant(&self, ttl: Duration) -> BoxFuture<'_, Result<(LeaseId, Duration), Error>> {
         async move {
             // etcd counts whole seconds. A grant done twice leaves a lease without keys, which expires.

@@ -111,7 +111,7 @@ pub enum Act {
     StopVoter,
     /// The leader's disk.
     Disk(Disk),
-    /// A worker's disk.
+    /// A worker's disk, then SIGKILL to the leader: a new term is what a worker writes down.
     WorkerDisk(Disk),
     /// The disks that all sentinels' logs go to are full, then SIGKILL to the leader.
     SentinelDisks,

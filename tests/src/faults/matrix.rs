@@ -122,8 +122,8 @@ pub fn all() -> Vec<Fault> {
         Fault::new(12, "the leader's disk is full", Act::Disk(Disk::Full), 8_500, 8_000),
         Fault::new(12, "the leader's disk takes no writes", Act::Disk(Disk::ReadOnly), 8_500, 8_000),
         Fault::new(12, "the leader's disk hangs", Act::Disk(Disk::Hung), 8_500, 8_000),
-        Fault::new(12, "a worker's disk is full", Act::WorkerDisk(Disk::Full), 8_500, 1_500).same(),
-        Fault::new(12, "a worker's disk hangs", Act::WorkerDisk(Disk::Hung), 8_500, 1_500).same(),
+        Fault::new(12, "a worker's disk is full, then SIGKILL", Act::WorkerDisk(Disk::Full), 8_500, 1_500),
+        Fault::new(12, "a worker's disk hangs, then SIGKILL", Act::WorkerDisk(Disk::Hung), 8_500, 1_500),
         Fault::new(12, "the sentinels' disks are full, then SIGKILL", Act::SentinelDisks, 3_000, 1_500),
         Fault::new(13, "SIGKILL of the store", Act::Store(Store::Kill), 3_000, 8_000).any().after_healing(),
         Fault::new(13, "SIGSTOP of the store, 5 s", Act::Store(Store::Freeze), 5_000, 8_000)

@@ -323,7 +323,7 @@ async fn plaintext_and_tls_ports_are_told_apart() {
 
 #[tokio::test]
 async fn a_certificate_that_ends_within_a_day_is_warned_of_before_it_ends() {
-    let Some(small) = small(12 * HOUR, |builder| builder).await else { return };
+    let Some(small) = small(11 * HOUR + HOUR / 2, |builder| builder).await else { return };
     let (cluster, certificates) = (&small.cluster, &small.certificates);
     let ends = "expires in 11 hours";
     let now = cluster.client().get_cluster().await.expect("answers");

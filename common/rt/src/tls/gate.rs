@@ -13,6 +13,7 @@
 use super::credentials::Credentials;
 use super::stream::Stream;
 use super::words;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,21 +32,18 @@ const HANDSHAKE: Duration = Duration::from_secs(3);
 const AT_ONCE: usize = 128;
 /// For a refusal to reach its reader: closed at once, the system might throw it away.
 const LINGER: Duration = Duration::from_millis(300);
-/// Between two lines of the log about refused clients.
+/// Between two lines of the log that say the same of refused clients.
 const LINES: Duration = Duration::from_secs(1);
+/// Different lines that are remembered.
+const KINDS: usize = 32;
 
 /// Lets connections in.
 #[derive(Debug, Clone)]
 pub struct Gate {
     credentials: Option<Credentials>,
     turns: Arc<Semaphore>,
-    said: Arc<Mutex<Said>>,
-}
-
-#[derive(Debug, Default)]
-struct Said {
-    at: Option<Instant>,
-    untold: u32,
+    /// When each line was said last, and how often it was not said since.
+    said: Arc<Mutex<BTreeMap<String, (Instant, u32)>>>,
 }
 
 impl Gate {
@@ -119,15 +117,21 @@ impl Gate {
         }
     }
 
-    /// One line a second; clients that try again and again are counted.
+    /// The same line once a second; clients that try again and again are counted.
     fn say(&self, peer: SocketAddr, what: &str) {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.at.is_some_and(|at| at.elapsed() < LINES) {
-            said.untold = said.untold.saturating_add(1);
-            return;
+        let untold = match said.get_mut(what) {
+            Some((at, untold)) if at.elapsed() < LINES => {
+                *untold = untold.saturating_add(1);
+                return;
+            }
+            Some((_, untold)) => *untold,
+            None => 0,
+        };
+        if said.len() >= KINDS {
+            said.clear();
         }
-        let untold = std::mem::take(&mut said.untold);
-        said.at = Some(Instant::now());
+        said.insert(what.to_owned(), (Instant::now(), 0));
         if untold > 0 {
             tracing::warn!(%peer, untold, "{what}");
         } else {

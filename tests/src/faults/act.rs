@@ -4,7 +4,8 @@
 //! name. Tests: `tests/tests/t70_faults.rs`.
 
 use super::disk::Sick;
-use super::fault::{Act, Disk, Etcd, Store, Whom, Worker};
+use super::fault::{Act, Disk, Etcd, Store, Worker};
+use super::on_etcd::NOISE;
 use super::stage::Stage;
 use crate::cluster::{Node, Process};
 use crate::dataset::Database;
@@ -14,7 +15,7 @@ use crate::relay::Relay;
 use serde_json::Value;
 use shanty_proto::v1;
 use shanty_rt::clock::monotonic_ns;
-use shanty_rt::coord::{Coord as _, Error, Keys, Op};
+use shanty_rt::coord::{Coord as _, Keys};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
@@ -24,8 +25,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::TcpStream;
 
-/// Keys that nobody reads.
-const NOISE: &str = "/noise/";
 /// How much of the store's work a replica misses.
 const LAG: Duration = Duration::from_secs(2);
 /// Connections that say nothing.
@@ -259,7 +258,7 @@ impl Stage {
     }
 
     /// A switchover, and waits until the next term has begun.
-    async fn next_term(&self, leader: usize) -> Result<(), String> {
+    pub(super) async fn next_term(&self, leader: usize) -> Result<(), String> {
         let client = self.cluster.client_of(leader);
         let now = async || client.get_cluster().await.map_err(|status| status.to_string());
         let before = now().await?.epoch;
@@ -382,104 +381,6 @@ impl Stage {
         .await?;
         self.cluster.sentinels[voter].process.stop();
         Ok(vec![Undo::WakeMaster(leader), Undo::WakeSentinel(voter)])
-    }
-
-    async fn etcd(&mut self, what: Etcd, leader: usize) -> Result<Vec<Undo>, String> {
-        let leads = self.etcd.raft_leader().ok_or("etcd has no leader")?;
-        let follows = (leads + 1) % 3;
-        Ok(match what {
-            Etcd::KillFollower => {
-                self.etcd.kill(follows);
-                vec![Undo::Etcd(follows)]
-            }
-            Etcd::KillLeader => {
-                self.etcd.kill(leads);
-                vec![Undo::Etcd(leads)]
-            }
-            Etcd::StopLeader => {
-                self.etcd.pause(leads);
-                vec![Undo::WakeEtcd(leads)]
-            }
-            Etcd::LoseQuorum => {
-                self.etcd.kill(leads);
-                self.etcd.kill(follows);
-                vec![Undo::Etcd(leads), Undo::Etcd(follows)]
-            }
-            Etcd::StopQuorum => {
-                self.etcd.pause(leads);
-                self.etcd.pause(follows);
-                vec![Undo::WakeEtcd(leads), Undo::WakeEtcd(follows)]
-            }
-            Etcd::MoveLeader => {
-                if !self.etcd.move_leader() {
-                    return Err("etcd's leader does not move".to_owned());
-                }
-                Vec::new()
-            }
-            Etcd::Defragment => {
-                let (done, said) = self.etcd.ctl(leads, &["defrag"]);
-                if !done {
-                    return Err(format!("no defragmentation: {said}"));
-                }
-                Vec::new()
-            }
-            Etcd::Compact => self.compact(leader).await?,
-            Etcd::NoSpace | Etcd::NoSpaceThenKill => {
-                self.fill_etcd().await?;
-                vec![Undo::Room]
-            }
-            Etcd::Restore => {
-                let snapshot = self.cluster.folder().join("etcd.snapshot");
-                let (done, said) =
-                    self.etcd.ctl(leads, &["snapshot", "save", &snapshot.display().to_string()]);
-                if !done {
-                    return Err(format!("no snapshot: {said}"));
-                }
-                self.next_term(leader).await?;
-                self.etcd.set_back(&snapshot)?;
-                vec![Undo::SetBackEtcd]
-            }
-        })
-    }
-
-    /// All but the leader hear nothing of etcd for a moment, in which its history is cut off.
-    async fn compact(&mut self, leader: usize) -> Result<Vec<Undo>, String> {
-        let standbys = self.cluster.masters.iter().enumerate().filter(|(at, _)| *at != leader);
-        let nodes = standbys.map(|(_, node)| node).chain(&self.cluster.sentinels);
-        let places: Vec<Place> = nodes.filter_map(|node| node.place.clone()).collect();
-        let away = Rule::both(self.peers(Whom::Etcd), crate::net::Fate::Reset);
-        places.iter().for_each(|place| place.rules(&away));
-        let cut = || -> Result<(), String> {
-            let mut last = String::new();
-            for _ in 0..20 {
-                last = self.etcd.ctl(0, &["put", "/noise", "x", "--write-out=json"]).1;
-            }
-            let revision = last.split("\"revision\":").nth(1).and_then(|rest| rest.split([',', '}']).next());
-            let revision = revision.ok_or_else(|| format!("etcd said no revision: {last}"))?;
-            let (done, said) = self.etcd.ctl(0, &["compact", revision]);
-            if done { Ok(()) } else { Err(format!("no compaction: {said}")) }
-        };
-        let done = cut();
-        places.iter().for_each(|place| place.rules(&[]));
-        done?;
-        // They come back from a revision that is gone; a leader's death right then would test the relapse of connections.
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        Ok(Vec::new())
-    }
-
-    /// Big values, until etcd takes none any more.
-    async fn fill_etcd(&self) -> Result<(), String> {
-        let mut made = 0;
-        asked("etcd is full", Duration::from_secs(60), async || {
-            made += 1;
-            let key = format!("{NOISE}{made}");
-            let put = Op::Put { key, value: vec![b'x'; 1 << 20], lease: None };
-            match self.coord.txn(Vec::new(), vec![put]).await {
-                Err(Error::Refused(why)) if why.contains("out of space") => Ok(()),
-                other => Err(format!("{made}: {other:?}")),
-            }
-        })
-        .await
     }
 
     fn store(&mut self, what: Store) -> Undo {

@@ -12,6 +12,7 @@
 //! | `fault` | a fault as a value: what is done, how long, what is expected |
 //! | `matrix` | all faults, by the rows of the plan of failover |
 //! | `act` | how a fault is done and taken back |
+//! | `on_etcd` | the same for etcd |
 //! | `disk` | a folder whose disk is full, hangs, or takes no writes |
 //! | `observer` | what is seen from outside meanwhile |
 //! | `witness` | whether the machine itself stood still |
@@ -33,6 +34,7 @@ mod invariants;
 mod matrix;
 mod noise;
 mod observer;
+mod on_etcd;
 mod pace;
 mod stage;
 mod table;

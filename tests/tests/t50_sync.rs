@@ -476,9 +476,9 @@ async fn the_throttle_holds_and_is_lifted_while_the_run_goes_on() {
     let run = start(&client, &with(table("pg_a", "pg_b", "orders"), limit)).await;
     has_written(&client, &run.name, 1).await;
     let (began, first) = (Instant::now(), rows(&client.run(&run.name).await.expect("the run")));
-    has_written(&client, &run.name, first + 12_000).await;
+    has_written(&client, &run.name, first + 24_000).await;
     let (took, last) = (began.elapsed(), rows(&client.run(&run.name).await.expect("the run")));
-    // Half as much again for a page that was read ahead and for reports that come once a second.
+    // Six seconds seem to be five, since the first figure may be a second old; and a page or two may be read ahead.
     let rate = f64::from(i32::try_from(last - first).unwrap()) / took.as_secs_f64();
     assert!(rate < 6000.0, "{rate:.0} rows/s over {took:?}");
     client.change_sync(&run.name, unlimited()).await.expect("changed");

@@ -72,7 +72,12 @@ async fn ours(stage: &mut Stage, fault: &Fault, runs: usize) -> anyhow::Result<(
     let rows = if rows_off == 0 { "exact".to_owned() } else { format!("{rows_off:+} rows") };
     let (all, apart) = (100.0 * pace.worst, 100.0 * pace.worst_unexplained);
     print(fault.name, &mut took, &format!("{all:.1} / {apart:.1} % | {rows} |"));
-    eprintln!("  {}: each load's worst window {} %; {said:?}", fault.name, windows.join(", "));
+    eprintln!(
+        "  {}: each load's worst window {} %, latest arrival {:.1} ms; {said:?}",
+        fault.name,
+        windows.join(", "),
+        pace.latest_ms
+    );
     Ok(())
 }
 

@@ -106,6 +106,7 @@ pub async fn trial(stage: &mut Stage, fault: &Fault) -> Result<Outcome, String> 
     load.forgotten = history
         .forgotten_ns
         .map_or(0, |(from, to)| u64::from(RATE) * (to.saturating_sub(from) / 1_000_000_000 + 3));
+    let moved = [(load.dropped, "dropped"), (load.astray, "astray"), (load.lost, "lost")];
     history.load = Some(load);
     let copied = copied(stage, &client, &sync).await?;
     let rows_off = copied.target.1.cast_signed() - copied.source.1.cast_signed();
@@ -123,6 +124,13 @@ pub async fn trial(stage: &mut Stage, fault: &Fault) -> Result<Outcome, String> 
     if let Some(pace) = pace.filter(|pace| fault.undisturbed && pace.worst_unexplained > OFF) {
         shortfalls.push(format!("a window is off by {:.1} %", 100.0 * pace.worst_unexplained));
     }
+    // What shares that moved have cost, where none should have.
+    let moved: Vec<String> = moved
+        .iter()
+        .filter(|(count, _)| fault.undisturbed && *count > 0)
+        .map(|(count, what)| format!("{count} arrivals {what}"))
+        .collect();
+    shortfalls.extend(moved);
     Ok(Outcome { fault: *fault, took: seen.took, pace, rows_off, breaches: found, shortfalls })
 }
 

@@ -290,8 +290,8 @@ fn event(node: &NodeId, received: In) -> Result<Option<WorkerEvent>, shanty_mode
         In::Inventory(pb::Inventory { epoch: _, attempts }) => {
             let held: Result<Vec<Held>, _> = attempts
                 .into_iter()
-                .map(|pb::HeldAttempt { attempt, change, report_sequence: _, ended }| {
-                    Ok(Held { attempt: attempt.parse()?, revision: change, ended })
+                .map(|pb::HeldAttempt { attempt, change, report_sequence: _, ended, acked_sequence }| {
+                    Ok(Held { attempt: attempt.parse()?, revision: change, acked: acked_sequence, ended })
                 })
                 .collect();
             Some(WorkerEvent::Inventory(node, held?))

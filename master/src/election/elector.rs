@@ -146,12 +146,15 @@ impl Elector {
         }
         let now = clock::boottime();
         let since = *vacant_since.get_or_insert(now);
+        let me = &self.candidate.options.node;
         let turn = {
             let members = self.board.members.borrow();
             let (nominee, last) = (ballot.nominee.as_ref(), ballot.last.as_ref());
-            turn::wait(&timers, &self.candidate.options.node, nominee, last, &members.masters)
+            turn::wait(&timers, me, nominee, last, &members.masters)
         };
-        let due = (since + turn).max(self.rest_until);
+        // Whoever nominated this master has seen it well, and everybody waits for it.
+        let named = ballot.nominee.as_ref().is_some_and(|nominee| nominee.candidates.contains(me));
+        let due = if named { since + turn } else { (since + turn).max(self.rest_until) };
         if due > now {
             return Ok(Attempt::Later(due - now));
         }

@@ -469,6 +469,21 @@ async fn a_resigning_leader_chooses_its_successor() {
 }
 
 #[tokio::test]
+async fn a_master_that_rests_leads_at_once_when_it_is_named() {
+    let world = World::new(Duration::from_secs(4));
+    let mut first = world.master("m1");
+    first.reigns().await;
+    let mut second = world.master("m2");
+    let both = first.members.wait_for(|m| m.masters.len() == 2);
+    tokio::time::timeout(PATIENCE, both).await.unwrap().unwrap();
+    first.hung.store(true, Ordering::SeqCst);
+    assert_eq!(second.reigns().await, Epoch(2));
+    first.hung.store(false, Ordering::SeqCst);
+    *second.resign_to.lock().unwrap() = Some("m1".parse().unwrap());
+    assert_eq!(first.reigns().await, Epoch(3), "m2 has had the time to take it back");
+}
+
+#[tokio::test]
 async fn a_lost_answer_is_read_back() {
     let world = World::new(TTL);
     let line = Line::default();

@@ -11,7 +11,7 @@ use shanty_model::id::{AttemptId, NodeId, ShardId};
 use shanty_model::kind::{ShardDraft, Tally};
 use shanty_model::rate::Plan;
 use shanty_model::state::{RunEvent, RunState, ShardEvent, ShardState};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Placement decisions kept with a run.
@@ -38,6 +38,8 @@ pub struct Machine {
     pub given: BTreeSet<&'static str>,
     /// Workers that have refused it or failed with it, by incarnation: they are not asked again.
     pub unwilling: BTreeSet<(NodeId, String)>,
+    /// The largest number of an attempt that a worker has told, by shard, of shards that may not be there any more.
+    pub told_numbers: BTreeMap<u32, u32>,
     /// Seconds of the run, before this one, that the rules have looked at.
     pub judged_seconds: u32,
     /// Seconds in a row in which the target could not be reached.
@@ -69,6 +71,7 @@ impl Machine {
             change_by: None,
             given: BTreeSet::new(),
             unwilling: BTreeSet::new(),
+            told_numbers: BTreeMap::new(),
             judged_seconds: 0,
             unreachable_seconds: 0,
             rescore_at: since,
@@ -170,7 +173,7 @@ impl Machine {
         incarnation: &str,
         accept_by: Duration,
     ) {
-        let mut part = Part::waiting(self.next_shard(ShardDraft::default()));
+        let mut part = self.next_part(ShardDraft::default());
         part.begin_attempt(now, epoch, (node, incarnation), accept_by);
         self.parts.push(part);
     }
@@ -180,17 +183,17 @@ impl Machine {
         let before = self.parts.len();
         for draft in drafts {
             if self.pace.names.insert(draft.name.clone()) {
-                let part = Part::waiting(self.next_shard(draft));
+                let part = self.next_part(draft);
                 self.parts.push(part);
             }
         }
         self.parts.len() - before
     }
 
-    fn next_shard(&self, draft: ShardDraft) -> ShardRecord {
+    fn next_part(&self, draft: ShardDraft) -> Part {
         let ShardDraft { name, payload, size } = draft;
         let index = u32::try_from(self.parts.len()).unwrap_or(u32::MAX);
-        ShardRecord {
+        let mut part = Part::waiting(ShardRecord {
             id: ShardId { run: self.record.id.clone(), index },
             name,
             payload,
@@ -200,7 +203,9 @@ impl Machine {
             node: None,
             reason: String::new(),
             version: 0,
-        }
+        });
+        part.told_number = self.told_numbers.get(&index).copied().unwrap_or(0);
+        part
     }
 
     /// Sends the plan to every active part that was told an older one.

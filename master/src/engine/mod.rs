@@ -17,6 +17,7 @@
 //! | `on_report` | what attempts say |
 //! | `on_tick` | what time brings: losses, rules, ends |
 //! | `on_word` | what sentinels say of workers and clocks |
+//! | `forgotten` | what a store that was set back does not know any more |
 //! | `on_takeover` | a new leader begins from the store |
 //! | `reconcile` | who has a part in a run of shape rate, and who should |
 //! | `divide` | shards of a run of shape divisible: found, assigned, cut, done |
@@ -29,6 +30,7 @@
 
 mod command;
 mod divide;
+mod forgotten;
 mod machine;
 mod on_job;
 mod on_report;
@@ -149,6 +151,8 @@ pub struct Engine {
     runs: BTreeMap<RunId, Machine>,
     workers: BTreeMap<NodeId, Worker>,
     cordoned: BTreeMap<NodeId, bool>,
+    /// Numbers of runs that workers have told, where they are larger than what the store knew.
+    told_runs: forgotten::RunNumbers,
     last_node_event: u32,
     /// When time was told last; none before the first tick.
     ticked: Option<Duration>,

@@ -69,10 +69,12 @@ impl Engine {
                 ),
             });
         }
+        let last = self.jobs.get(job).map_or(0, |record| record.last_run);
+        let next = self.next_run(job, last);
         let Some(record) = self.jobs.get_mut(job) else {
             return Err(Refused::NotFound { what: "job", name: job.to_string(), nearest: Vec::new() });
         };
-        record.last_run += 1;
+        record.last_run = next;
         record.version += 1;
         let id = RunId { job: job.clone(), number: record.last_run };
         self.commands.push(super::Command::store(Mutation::UpdateJob(record.clone())));

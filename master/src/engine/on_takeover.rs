@@ -36,6 +36,7 @@ impl Engine {
             runs: BTreeMap::new(),
             workers: BTreeMap::new(),
             cordoned: stored.nodes.into_iter().map(|node| (node.id, node.cordoned)).collect(),
+            told_runs: BTreeMap::new(),
             last_node_event: stored.last_node_event,
             ticked: None,
             frozen: false,

@@ -47,10 +47,12 @@ impl Engine {
         let Some(worker) = self.workers.get_mut(node) else { return };
         worker.presence = Presence::Present;
         let incarnation = worker.arrival.incarnation.clone();
+        self.learn_names(now, node, held);
         for id in self.runs.keys().cloned().collect::<Vec<RunId>>() {
             let Some(machine) = self.runs.get_mut(&id) else { continue };
             let assigns =
                 machine.record.spec.shape() == Shape::Divisible && machine.record.detail.stopping.is_none();
+            let mut forgotten = Vec::new();
             for index in machine.active().collect::<Vec<_>>() {
                 let part = &mut machine.parts[index];
                 let Some(attempt) = part.attempt.as_ref().filter(|attempt| attempt.node == *node) else {
@@ -66,6 +68,9 @@ impl Engine {
                         part.applied = part.applied.max(held.revision);
                         part.told = held.revision;
                         part.course.tell_anew();
+                        if held.acked > part.absorbed {
+                            forgotten.push((index, held.acked));
+                        }
                     }
                     // The order for it may have been lost with the stream before, or be on its way.
                     None if assigns
@@ -84,11 +89,13 @@ impl Engine {
                 }
             }
             machine.retell_cancel(node);
+            self.give_results_up(now, node, &id, &forgotten);
         }
         for held in held {
             let known = self.runs.get(&held.attempt.shard.run);
             let part = known.and_then(|m| m.parts.iter().find(|part| part.is_at(&held.attempt)));
-            if held.ended || part.is_some_and(super::part::Part::is_active) {
+            let is_its = part.is_some_and(|part| part.is_active() && part.node() == Some(node));
+            if held.ended || is_its {
                 continue;
             }
             let reason = "others have this work".to_owned();

@@ -21,6 +21,8 @@ pub struct Part {
     pub shard: ShardRecord,
     /// Its newest attempt; none while the shard waits for a worker.
     pub attempt: Option<AttemptRecord>,
+    /// The largest number of an attempt at it that a worker has told: not given out again.
+    pub told_number: u32,
     /// Number of the newest report that was taken in.
     pub absorbed: u64,
     /// Revision of the plan that its worker has in force.
@@ -55,6 +57,7 @@ impl Part {
         Part {
             shard,
             attempt: None,
+            told_number: 0,
             absorbed: 0,
             applied: 0,
             told: 0,
@@ -94,7 +97,7 @@ impl Part {
         (node, incarnation): (&NodeId, &str),
         accept_by: Duration,
     ) -> AttemptId {
-        self.shard.attempt += 1;
+        self.shard.attempt = self.shard.attempt.max(self.told_number) + 1;
         self.shard.node = Some(node.clone());
         let id = AttemptId { shard: self.shard.id.clone(), number: self.shard.attempt };
         self.attempt = Some(AttemptRecord {

@@ -37,6 +37,8 @@ pub struct Held {
     pub attempt: AttemptId,
     /// Number of the newest change that was applied.
     pub revision: u32,
+    /// Reports up to this one were acknowledged to it.
+    pub acked: u64,
     /// Whether it has ended.
     pub ended: bool,
 }

@@ -55,6 +55,43 @@ impl Dialect {
         }
     }
 
+    /// The number of a connection's session at the server; none where there is no server.
+    pub(super) fn session(self) -> Option<&'static str> {
+        match self {
+            Dialect::Sqlite => None,
+            Dialect::Postgres => Some("SELECT CAST(pg_backend_pid() AS BIGINT)"),
+            Dialect::MySql => Some("SELECT CAST(CONNECTION_ID() AS SIGNED)"),
+        }
+    }
+
+    /// Sessions that hold what session `?` waits for, and whose clients have said nothing for `?` milliseconds though their
+    /// transactions stand open. MariaDB tells it to users with PROCESS; MySQL, which keeps it elsewhere, is not asked.
+    pub(super) fn silent_holders(self) -> Option<&'static str> {
+        match self {
+            Dialect::Sqlite => None,
+            Dialect::Postgres => Some(
+                "SELECT CAST(holder.pid AS BIGINT) FROM pg_stat_activity holder \
+                 WHERE holder.pid = ANY(pg_blocking_pids(CAST(? AS INTEGER))) AND holder.state LIKE 'idle in transaction%' \
+                 AND holder.state_change < clock_timestamp() - CAST(? AS BIGINT) * INTERVAL '1 ms'",
+            ),
+            Dialect::MySql => Some(
+                "SELECT CAST(holder.trx_mysql_thread_id AS SIGNED) FROM information_schema.innodb_lock_waits waits \
+                 JOIN information_schema.innodb_trx waiter ON waiter.trx_id = waits.requesting_trx_id \
+                 JOIN information_schema.innodb_trx holder ON holder.trx_id = waits.blocking_trx_id \
+                 JOIN information_schema.processlist client ON client.id = holder.trx_mysql_thread_id \
+                 WHERE waiter.trx_mysql_thread_id = ? AND client.command = 'Sleep' AND client.time_ms > ?",
+            ),
+        }
+    }
+
+    /// Ends a session of this user's; what it had begun is undone.
+    pub(super) fn end_session(self, session: i64) -> String {
+        match self {
+            Dialect::Sqlite | Dialect::Postgres => format!("SELECT pg_terminate_backend({session})"),
+            Dialect::MySql => format!("KILL {session}"),
+        }
+    }
+
     /// Begins a transaction that will write.
     pub(super) fn begin(self) -> &'static str {
         match self {

@@ -9,6 +9,7 @@ use super::value::{Fields, count, int, text};
 use super::{Error, Store};
 use shanty_model::epoch::Epoch;
 use shanty_rt::clock;
+use std::convert::Infallible;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -19,6 +20,11 @@ const TRY: Duration = Duration::from_secs(3);
 const ALL: Duration = Duration::from_secs(6);
 /// Between tries.
 const PAUSE: Duration = Duration::from_millis(20);
+/// A client that says nothing for so long in the middle of a transaction is stopped, or cut off: its session is ended
+/// where the server lets us, and by the server itself after 2 s.
+const SILENT: Duration = Duration::from_millis(500);
+/// Between two looks for such sessions.
+const LOOK: Duration = Duration::from_millis(100);
 /// The canary sings within a second, or it is dead.
 const CANARY: Duration = Duration::from_secs(1);
 
@@ -58,7 +64,15 @@ impl Store {
         let mut transaction = Transaction::begin(self, TRY).await?;
         let lock = self.dialect.lock_exclusive();
         let statement = format!("SELECT epoch, incarnation FROM fence WHERE id = 1{lock}");
-        let rows = transaction.rows("fence", &statement, vec![]).await?;
+        let waiting = match self.dialect.session() {
+            Some(session) => transaction.rows("session", session, vec![]).await?,
+            None => Vec::new(),
+        };
+        let waiting = waiting.first().map(|row| Fields::new(row, "session").int()).transpose()?;
+        let rows = tokio::select! {
+            rows = transaction.rows("fence", &statement, vec![]) => rows?,
+            never = self.end_silent_holders(waiting) => match never {},
+        };
         let stored = fence_epoch(&rows)?;
         let is_mine = match rows.first() {
             Some(row) => {
@@ -80,6 +94,29 @@ impl Store {
         }
         transaction.commit().await?;
         Ok(FenceOutcome::Fenced)
+    }
+
+    /// Ends, again and again, the sessions that keep the session `waiting` from the fence row and whose clients are silent:
+    /// those of a master that was stopped or cut off in the middle of a transaction, which is undone.
+    async fn end_silent_holders(&self, waiting: Option<i64>) -> Infallible {
+        let (Some(waiting), Some(holders)) = (waiting, self.dialect.silent_holders()) else {
+            return std::future::pending().await;
+        };
+        let silent = i64::try_from(SILENT.as_millis()).unwrap_or(i64::MAX);
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let ended = async {
+                for row in self.rows("sessions", holders, vec![int(waiting), int(silent)]).await? {
+                    let session = Fields::new(&row, "sessions").int()?;
+                    self.rows("session", &self.dialect.end_session(session), vec![]).await?;
+                    tracing::warn!(session, "ended a session of a silent master that held the fence");
+                }
+                Ok::<(), Error>(())
+            };
+            if let Err(error) = ended.await {
+                tracing::debug!(%error, "a silent master's session is left to the server");
+            }
+        }
     }
 
     /// The epoch at which the store was fenced last; 0 before the first.

@@ -22,7 +22,7 @@ use shanty_model::kind::http_load;
 use shanty_model::rate::Directive;
 use shanty_model::telemetry::Telemetry;
 use shanty_rt::simulation::Node as _;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,7 +52,8 @@ pub struct Worker {
     /// The leader heard last, and when.
     heard: Option<(usize, Duration)>,
     held: BTreeMap<AttemptId, Held>,
-    over: BTreeSet<AttemptId>,
+    /// Attempts whose end was acknowledged, and in which term.
+    over: BTreeMap<AttemptId, Epoch>,
     drained: bool,
 }
 
@@ -82,6 +83,13 @@ struct Held {
     stops: bool,
 }
 
+impl Held {
+    /// Number of the newest result that was acknowledged.
+    fn acked(&self) -> u64 {
+        self.kept.keys().next().map_or(self.newest, |first| first - 1)
+    }
+}
+
 /// The figures of a worker that is well.
 #[must_use]
 pub fn figures() -> Telemetry {
@@ -102,7 +110,7 @@ impl Worker {
             leading: None,
             heard: None,
             held: BTreeMap::new(),
-            over: BTreeSet::new(),
+            over: BTreeMap::new(),
             drained: false,
         }
     }
@@ -136,6 +144,7 @@ impl Worker {
         let words = self.held.iter().map(|(attempt, held)| HeldWord {
             attempt: attempt.clone(),
             revision: held.change,
+            acked: held.acked(),
             ended: held.end.is_some(),
         });
         words.collect()
@@ -286,7 +295,7 @@ impl World {
             Some(false) => {}
         }
         match order {
-            Order::Assign(assignment) => self.assigned(at, link, *assignment),
+            Order::Assign(assignment) => self.assigned(at, link, epoch, *assignment),
             Order::Change { attempt, revision, directive } => {
                 self.changed(at, &attempt, revision, &directive)
             }
@@ -295,7 +304,7 @@ impl World {
                     held.stops = true;
                     if discard {
                         // Results that nobody wants: those without acknowledgement never were.
-                        held.newest = held.kept.keys().next().map_or(held.newest, |first| first - 1);
+                        held.newest = held.acked();
                         held.kept.clear();
                     }
                 }
@@ -307,17 +316,18 @@ impl World {
 
     fn acked(&mut self, at: usize, attempt: &AttemptId, sequence: u64, ended: bool) {
         let worker = &mut self.workers[at];
+        let Some(epoch) = worker.leading.map(|leading| leading.epoch) else { return };
         let Some(held) = worker.held.get_mut(attempt) else { return };
         let acked = held.kept.keys().take_while(|number| **number <= sequence).copied().max().unwrap_or(0);
         held.kept.retain(|number, _| *number > sequence);
         if ended && held.end.is_some() {
             worker.held.remove(attempt);
-            worker.over.insert(attempt.clone());
+            worker.over.insert(attempt.clone(), epoch);
         }
         self.check_ack(attempt, acked);
     }
 
-    fn assigned(&mut self, at: usize, link: u64, assignment: Assignment) {
+    fn assigned(&mut self, at: usize, link: u64, epoch: Epoch, assignment: Assignment) {
         let Assignment { attempt, kind, shard, directive, revision, start_unix_ns, .. } = assignment;
         if let Some(held) = self.workers[at].held.get_mut(&attempt) {
             held.told = (false, 0, held.told.2);
@@ -327,7 +337,7 @@ impl World {
         let siblings = worker.held.keys().filter(|held| held.shard == attempt.shard);
         let newest = siblings.map(|held| held.number).max().unwrap_or(0);
         let busy = worker.held.values().filter(|held| held.end.is_none()).count();
-        let refusal = if worker.over.contains(&attempt) {
+        let refusal = if worker.over.get(&attempt).is_some_and(|acknowledged| *acknowledged >= epoch) {
             Some("it has ended here")
         } else if worker.drained {
             Some("drained")

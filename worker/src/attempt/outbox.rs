@@ -46,6 +46,11 @@ impl Outbox {
         self.acked + u64::try_from(self.kept.len()).unwrap_or(u64::MAX)
     }
 
+    /// Pieces up to this one are safe with a master, and not kept here any more.
+    pub(super) fn acked(&self) -> u64 {
+        self.acked
+    }
+
     /// The first piece that was not sent on the present stream.
     pub(super) fn next_due(&self) -> Option<(u64, &[u8])> {
         let after = self.sent.max(self.acked);

@@ -137,6 +137,11 @@ impl Port {
         self.book().outbox.newest()
     }
 
+    /// Number of the newest result that is safe with a master.
+    pub(crate) fn acked(&self) -> u64 {
+        self.book().outbox.acked()
+    }
+
     /// Number of the newest directive in force.
     pub(crate) fn applied_change(&self) -> u32 {
         self.book().applied

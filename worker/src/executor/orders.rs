@@ -197,7 +197,7 @@ impl Executor {
     fn on_assign(&mut self, session: SessionId, assign: Assign) {
         let situation = Situation {
             held: self.roll.iter().map(|(id, held)| (id, held.is_under_way())).collect(),
-            is_over: self.roll.is_over(&assign.attempt),
+            is_over: self.roll.is_over(&assign.attempt, assign.epoch),
             slots: self.options.slots,
             kinds: self.drivers.keys().copied().collect(),
             leaving: self.phase.is_leaving(),
@@ -304,7 +304,8 @@ impl Executor {
         let Some(held) = self.roll.get_mut(attempt) else { return };
         held.port.ack(sequence);
         if ended && held.end.is_some() {
-            self.roll.forget(attempt);
+            let epoch = self.leader.leading().map_or(Epoch::NONE, |leading| leading.epoch);
+            self.roll.forget(attempt, epoch);
         }
     }
 

@@ -6,6 +6,7 @@
 
 use crate::attempt::Port;
 use crate::link::{End, Held as HeldWord};
+use shanty_model::epoch::Epoch;
 use shanty_model::id::AttemptId;
 use shanty_rt::driver::StopReason;
 use std::collections::{BTreeMap, VecDeque};
@@ -75,7 +76,8 @@ impl Held {
 #[derive(Debug, Default)]
 pub(super) struct Roll {
     held: BTreeMap<AttemptId, Held>,
-    over: VecDeque<AttemptId>,
+    /// Each with the term in which its end was acknowledged.
+    over: VecDeque<(AttemptId, Epoch)>,
 }
 
 impl Roll {
@@ -109,19 +111,21 @@ impl Roll {
         self.held.len()
     }
 
-    /// The end of an attempt is safe with the master: forgets it.
-    pub(super) fn forget(&mut self, attempt: &AttemptId) {
+    /// The end of an attempt is safe with the master of `epoch`: forgets it.
+    pub(super) fn forget(&mut self, attempt: &AttemptId, epoch: Epoch) {
         if self.held.remove(attempt).is_some() {
             if self.over.len() == OVER_KEPT {
                 self.over.pop_front();
             }
-            self.over.push_back(attempt.clone());
+            self.over.push_back((attempt.clone(), epoch));
         }
     }
 
-    /// Whether this attempt ended and was acknowledged lately.
-    pub(super) fn is_over(&self, attempt: &AttemptId) -> bool {
-        self.over.contains(attempt)
+    /// Whether this attempt ended and was acknowledged lately, so that an order of `epoch` for it is a late repetition. A
+    /// master of a later term knows of that end; if it gives the name out again, its store was set back, and the work is
+    /// another.
+    pub(super) fn is_over(&self, attempt: &AttemptId, epoch: Epoch) -> bool {
+        self.over.iter().any(|(over, acknowledged)| over == attempt && *acknowledged >= epoch)
     }
 
     /// What is held, as masters are told.
@@ -132,6 +136,7 @@ impl Roll {
                 attempt: attempt.clone(),
                 change: held.port.applied_change(),
                 report_sequence: held.port.newest(),
+                acked_sequence: held.port.acked(),
                 ended: held.end.is_some(),
             })
             .collect()

@@ -195,6 +195,8 @@ pub(crate) struct Held {
     pub(crate) change: u32,
     /// Number of the newest report made.
     pub(crate) report_sequence: u64,
+    /// Reports up to this one were acknowledged.
+    pub(crate) acked_sequence: u64,
     /// Whether it has ended.
     pub(crate) ended: bool,
 }

@@ -266,8 +266,8 @@ pub(super) fn from_worker(said: Said) -> pb::FromWorker {
 }
 
 fn held_attempt(held: Held) -> pb::HeldAttempt {
-    let Held { attempt, change, report_sequence, ended } = held;
-    pb::HeldAttempt { attempt: attempt.to_string(), change, report_sequence, ended }
+    let Held { attempt, change, report_sequence, acked_sequence, ended } = held;
+    pb::HeldAttempt { attempt: attempt.to_string(), change, report_sequence, ended, acked_sequence }
 }
 
 fn wrap(message: from_worker::Message) -> pb::FromWorker {

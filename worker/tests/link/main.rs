@@ -94,7 +94,8 @@ async fn results_survive_a_lost_stream_with_the_same_numbers() {
     running.emit(4..=4).await;
 
     let mut link = master.welcome(true, 1).await;
-    let held = pb::HeldAttempt { attempt: A.to_owned(), change: 0, report_sequence: 4, ended: false };
+    let attempt = A.to_owned();
+    let held = pb::HeldAttempt { attempt, change: 0, report_sequence: 4, acked_sequence: 1, ended: false };
     assert_eq!(link.inventory().await.attempts, [held]);
     link.begun(A).await;
     for expected in 2..=4_u8 {

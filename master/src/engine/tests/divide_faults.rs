@@ -58,7 +58,7 @@ fn a_worker_that_comes_back_in_time_goes_on_and_hears_what_it_may_have_missed() 
     world.engine.on_gone(world.now, &node(&name), "first");
     world.pass(1000 * MS, &[other]);
     let told = world.directives(&attempt).len();
-    world.attach(&name, "first", &[Held { attempt: attempt.clone(), revision: 0, ended: false }]);
+    world.attach(&name, "first", &[Held { attempt: attempt.clone(), revision: 0, acked: 0, ended: false }]);
     world.pass(10_000 * MS, &["w1", "w2"]);
     assert_eq!(world.attempt(&run, copy(0)), (name.clone(), attempt.clone()));
     assert_eq!(world.directives(&attempt).len(), told + 1);
@@ -298,7 +298,7 @@ fn a_new_leader_goes_on_with_shards_results_and_changes() {
             .iter()
             .map(|part| old.attempt(&run, copy(*part)))
             .filter(|(at, _)| at == name)
-            .map(|(_, attempt)| Held { attempt, revision: 0, ended: false })
+            .map(|(_, attempt)| Held { attempt, revision: 0, acked: 0, ended: false })
             .collect();
         new.attach(name, "first", &held);
     }
@@ -339,7 +339,7 @@ fn cuts_of_a_new_leader_are_larger_than_all_before() {
     assert!(before > 1);
     let mut new = old.taken_over(&[&run]);
     for worker in ["w1", "w2"] {
-        let held = Held { attempt: attempt.clone(), revision: 0, ended: false };
+        let held = Held { attempt: attempt.clone(), revision: 0, acked: 0, ended: false };
         new.attach(worker, "first", if worker == name { std::slice::from_ref(&held) } else { &[] });
     }
     new.pass(2000 * MS, &["w1", "w2"]);
@@ -355,13 +355,13 @@ fn an_attempt_whose_worker_does_not_come_to_the_new_leader_is_lost_after_its_gra
     let (lost, first) = old.attempt(&run, copy(0));
     let (other, held) = old.attempt(&run, copy(1));
     let mut new = old.taken_over(&[&run]);
-    new.attach(&other, "first", &[Held { attempt: held, revision: 0, ended: false }]);
+    new.attach(&other, "first", &[Held { attempt: held, revision: 0, acked: 0, ended: false }]);
     new.pass(14_500 * MS, &[&other]);
     assert_eq!(new.attempt(&run, copy(0)).1, first);
     new.pass(1000 * MS, &[&other]);
     assert_eq!((new.attempt(&run, copy(0)).0, new.attempt(&run, copy(0)).1.number), (other.clone(), 2));
     // It comes after all, with what is no longer its own.
-    new.attach(&lost, "first", &[Held { attempt: first.clone(), revision: 0, ended: false }]);
+    new.attach(&lost, "first", &[Held { attempt: first.clone(), revision: 0, acked: 0, ended: false }]);
     assert!(new.cancels().contains(&(lost, first, true)));
     assert_eq!(new.attempt(&run, copy(0)).0, other);
 }

@@ -170,7 +170,10 @@ impl Life {
         let held: Vec<Held> = hand
             .jobs
             .iter()
-            .map(|(id, job)| Held { attempt: id.clone(), revision: 0, ended: job.end.is_some() })
+            .map(|(id, job)| {
+                let acked = job.unacked.keys().next().map_or(job.newest, |first| first - 1);
+                Held { attempt: id.clone(), revision: 0, acked, ended: job.end.is_some() }
+            })
             .collect();
         let incarnation = hand.incarnation.to_string();
         self.world.attach_with(name, &incarnation, &held, 3, &["shop", "dw"]);

@@ -2,6 +2,7 @@
 
 mod divide;
 mod divide_faults;
+mod forgotten;
 mod fuzz;
 mod rate;
 mod sync;

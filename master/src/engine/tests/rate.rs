@@ -6,7 +6,7 @@ use shanty_model::kind::{Change, Report};
 use shanty_model::rate::Directive;
 use shanty_model::state::{RunState, ShardState};
 
-fn spec(rate: f64, seconds: u64) -> Spec {
+pub(super) fn spec(rate: f64, seconds: u64) -> Spec {
     Spec::HttpLoad(http_load::Spec {
         url: "http://127.0.0.1:1/".into(),
         rate: Some(rate),
@@ -17,7 +17,7 @@ fn spec(rate: f64, seconds: u64) -> Spec {
 
 impl World {
     /// Sends the report of a second in which a shard of equal share sent `sent` requests.
-    fn report(&mut self, name: &str, attempt: &AttemptId, second: u32, sent: u64) {
+    pub(super) fn report(&mut self, name: &str, attempt: &AttemptId, second: u32, sent: u64) {
         let partial = Partial {
             second,
             covered_ns: u64::from(second + 1) * 1_000_000_000,
@@ -96,7 +96,7 @@ fn a_broken_stream_is_forgiven_within_the_grace_and_costs_the_share_after_it() {
     let attempt = world.assigned()[1].1.attempt.clone();
     world.engine.on_gone(world.now, &node("w2"), "first");
     world.pass(300 * MS, &["w1"]);
-    let held = Held { attempt: attempt.clone(), revision: 1, ended: false };
+    let held = Held { attempt: attempt.clone(), revision: 1, acked: 0, ended: false };
     world.attach("w2", "first", std::slice::from_ref(&held));
     world.pass(1000 * MS, &["w1", "w2"]);
     assert_eq!(world.run().detail.plan.as_ref().unwrap().revision, 1, "nothing has moved");
@@ -372,7 +372,7 @@ fn a_new_leader_adopts_what_workers_hold_and_repeats_the_change_they_missed() {
     let engine = Engine::take_over(old.now, Epoch(2), &node("m2"), Options::default(), stored);
     let mut new = World { engine, now: old.now, stored: Vec::new(), told: Vec::new() };
     new.settle();
-    new.attach("w1", "first", &[Held { attempt: attempts[0].clone(), revision: 1, ended: false }]);
+    new.attach("w1", "first", &[Held { attempt: attempts[0].clone(), revision: 1, acked: 0, ended: false }]);
     let repeated = new.told.iter().any(|(_, order)| matches!(order, Order::Change { revision: 2, .. }));
     assert!(repeated, "w1 had not applied the change");
     assert!(new.assigned().is_empty(), "nothing is restarted");

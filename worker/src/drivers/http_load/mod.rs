@@ -19,6 +19,7 @@
 //! | `pacer` | which arrivals are this thread's and when they are due (pure) |
 //! | `catch_up` | the turns of late arrivals (pure) |
 //! | `pool`, `connection` | connections, the idle ones, the ones in flight by deadline |
+//! | `slice` | short slices of the processor, for a thread that has instants to keep |
 //! | `poller` | epoll, one timer, one eventfd |
 //! | `request`, `head`, `chunks`, `response` | bytes to send; where an answer ends (pure) |
 //! | `recorder` | counts and times of one thread |
@@ -49,6 +50,7 @@ mod resolve;
 mod response;
 mod setup;
 mod share;
+mod slice;
 mod thread;
 
 pub use error::Error;

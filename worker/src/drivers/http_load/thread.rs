@@ -18,6 +18,7 @@ use super::pacer::Pacer;
 use super::poller::{Events, MAILBOX, Poller, Wait};
 use super::setup::Setup;
 use super::share::ThreadPlan;
+use super::slice::ask_for_short_slices;
 use rustix::event::epoll::EventFlags;
 use shanty_model::kind::http_load::ErrorClass;
 use shanty_model::rate::Load;
@@ -117,6 +118,12 @@ impl LoadThread {
         let _alarm = Alarm::new(self.control.clone(), self.number);
         // Without this the kernel may put off a wake-up by 50 µs to save another one.
         let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
+        // A closed loop sends when it is answered: it has no instant to miss, and interrupts would only cost.
+        if matches!(self.plan.load, Load::Open { .. })
+            && let Err(error) = ask_for_short_slices()
+        {
+            tracing::debug!(%error, "load threads are scheduled like all others");
+        }
         self.turned = boottime();
         let mut still = None;
         let mut events = Events::new();

@@ -5,7 +5,7 @@
 //! An hour of noise with `SHANTY_NOISE=3600`.
 //! In: etcd, PostgreSQL, namespaces. Out: a table. Only invariants and an end of all patience fail; figures are printed.
 
-use shanty_tests::faults::{Fault, Stage, Table, all, noise, open, short, trial};
+use shanty_tests::faults::{Fault, Stage, Table, all, noise, short, trial};
 use shanty_tests::skip::left_out;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
@@ -80,7 +80,7 @@ async fn every_fault_is_survived() {
     let _alone = ALONE.lock().await;
     let only = std::env::var("SHANTY_FAULTS_ONLY").unwrap_or_default();
     let mut chosen = all();
-    match chosen.iter().chain(&open()).find(|fault| fault.name == only) {
+    match chosen.iter().find(|fault| fault.name == only) {
         Some(fault) => chosen = vec![*fault],
         None => chosen.retain(|fault| fault.name.contains(&only)),
     }

@@ -29,12 +29,6 @@ pub const ABSENT: [(u8, &str, &str); 9] = [
       a frozen file system is slower than any",
     ),
     (
-        13,
-        "failover to a lagging replica",
-        "the fences hold, but a run whose acknowledged results the store forgot does not end, and names that it forgot \
-      are given out again: done only when named, and not survived yet",
-    ),
-    (
         15,
         "certificates",
         "the test `t25_tls` does it: all of them and their authority are changed under load",
@@ -62,6 +56,8 @@ const fn worker(name: &'static str, what: Worker, hold_ms: u64) -> Fault {
 const KILL: Fault = Fault::new(1, "SIGKILL of the leader", Act::Kill, 3_000, 1_500).undisturbed();
 const STOP_3: Fault = Fault::new(2, "SIGSTOP of the leader, 3 s", Act::Stop, 3_000, 2_500);
 const CUT: Fault = part(3, "leader ↔ all dropped", Whom::All, None, 2_500);
+
+const LAG_PAST_TERM: &str = "a replica that lags takes its place, with a change of leaders in the lag";
 
 /// All of them.
 #[must_use]
@@ -142,6 +138,10 @@ pub fn all() -> Vec<Fault> {
             .any()
             .after_healing(),
         Fault::new(14, "the leader gets no processor, 4 s", Act::Starve, 4_000, 8_000).any(),
+        Fault::new(13, "a replica that lags takes the store's place", Act::Store(Store::Lag), 4_000, 8_000)
+            .any()
+            .forgets(),
+        Fault::new(13, LAG_PAST_TERM, Act::Store(Store::LagPastTerm), 4_000, 8_000).any().forgets(),
         Fault::new(14, "the leader can open no files, 5 s", Act::Descriptors, 5_000, 8_000).any(),
         Fault::new(14, "2,000 connections that say nothing, 5 s", Act::Crowd, 5_000, 8_000).any(),
         worker("SIGKILL of a worker", Worker::Kill, 4_000),
@@ -154,25 +154,6 @@ pub fn all() -> Vec<Fault> {
         Fault::new(19, "SIGKILL of the leader and of the first standby", Act::KillWithHeir, 6_000, 10_000),
         Fault::new(19, "SIGKILL of the leader and of the store", Act::KillWithStore, 3_000, 10_000)
             .after_healing(),
-    ]
-}
-
-/// Those that are not survived yet: done when they are named.
-#[must_use]
-pub fn open() -> Vec<Fault> {
-    vec![
-        Fault::new(13, "a replica that lags takes the store's place", Act::Store(Store::Lag), 4_000, 8_000)
-            .any()
-            .forgets(),
-        Fault::new(
-            13,
-            "the same, with a change of leaders in the lag",
-            Act::Store(Store::LagPastTerm),
-            4_000,
-            8_000,
-        )
-        .any()
-        .forgets(),
     ]
 }
 

@@ -44,7 +44,7 @@ mod witness;
 pub use fault::{Act, Disk, Etcd, Fault, Leads, Store, Whom, Worker};
 pub use history::{Copied, Fences, History, Load, Sighting, Submit, Term};
 pub use invariants::breaches;
-pub use matrix::{ABSENT, all, measured, open, short};
+pub use matrix::{ABSENT, all, measured, short};
 pub use noise::{Heard, noise};
 pub use pace::Pace;
 pub use stage::Stage;

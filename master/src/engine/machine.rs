@@ -4,6 +4,7 @@ use super::Now;
 use super::command::{Assignment, Command, Order};
 use super::divide::Pace;
 use super::part::{Dirty, Part};
+use super::reconcile::RESCORE_EVERY;
 use crate::placement::Decision;
 use crate::store::{AttemptRecord, EventBody, EventRecord, Mutation, RunRecord, ShardRecord};
 use shanty_model::epoch::Epoch;
@@ -74,7 +75,7 @@ impl Machine {
             told_numbers: BTreeMap::new(),
             judged_seconds: 0,
             unreachable_seconds: 0,
-            rescore_at: since,
+            rescore_at: since + RESCORE_EVERY,
             pace,
             dirty: fresh,
             fresh,

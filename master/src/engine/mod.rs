@@ -85,6 +85,9 @@ pub struct Options {
     pub limits: Limits,
     /// From a decision to the instant at which all workers switch: longer than a message takes.
     pub lead: Duration,
+    /// The same where shares move from slow workers to others, which is not urgent: longer than a change of leaders takes, so that
+    /// the next one can still tell whom this one did not.
+    pub shift_lead: Duration,
     /// A worker whose stream broke may come back within this before its share goes to others.
     pub link_grace: Duration,
     /// The same for a shard of a run of shape divisible: nothing is lost meanwhile, and a page when it moves.
@@ -123,6 +126,7 @@ impl Default for Options {
         Options {
             limits: Limits::default(),
             lead: Duration::from_millis(120),
+            shift_lead: Duration::from_secs(3),
             link_grace: Duration::from_millis(400),
             hand_over_grace: Duration::from_secs(2),
             session_timeout: Duration::from_secs(8),

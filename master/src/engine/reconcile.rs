@@ -20,8 +20,8 @@ use std::time::Duration;
 
 /// A worker does not join a run that ends sooner than this.
 const WORTH_JOINING: Duration = Duration::from_secs(2);
-/// Shares of a run under way are looked at this often.
-const RESCORE_EVERY: Duration = Duration::from_secs(5);
+/// Shares of a run under way are looked at this often, by a new leader too.
+pub(super) const RESCORE_EVERY: Duration = Duration::from_secs(5);
 
 impl Engine {
     pub(super) fn reconcile_all(&mut self, now: Now) {
@@ -53,11 +53,18 @@ impl Engine {
         let before = machine.record.detail.plan.as_ref().map(Plan::scores).unwrap_or_default().to_vec();
         let mut scores = before.clone();
         let mut reasons = machine.zero_inactive(&mut scores);
-        reasons.extend(machine.let_leave(now, &self.workers, &mut scores, &options));
-        reasons.extend(machine.let_join(now, epoch, &candidates, &mut scores, &options));
-        reasons.extend(machine.shift(now, &self.workers, &mut scores));
+        let mut lead = options.lead;
+        // What nobody waits for is not moved while a worker that does a part cannot be told.
+        if machine.is_heard() {
+            reasons.extend(machine.let_leave(now, &self.workers, &mut scores, &options));
+            reasons.extend(machine.let_join(now, epoch, &candidates, &mut scores, &options));
+            if scores == before {
+                lead = options.shift_lead;
+                reasons.extend(machine.shift(now, &self.workers, &mut scores));
+            }
+        }
         if scores != before {
-            machine.split(now, epoch, scores, &reasons.join(", "), candidates, &options);
+            machine.split(now, epoch, scores, &reasons.join(", "), candidates, lead);
         }
         machine.tell_plan(now, options.orphan_limit);
         machine.wait_for_workers(now, epoch, &self.workers, &options);
@@ -127,6 +134,11 @@ impl Engine {
 type Workers = BTreeMap<NodeId, super::Worker>;
 
 impl Machine {
+    /// Whether each worker that does a part of it can be told what changes.
+    fn is_heard(&self) -> bool {
+        self.active().all(|index| self.parts[index].away_since.is_none())
+    }
+
     /// Parts that have ended own nothing from now on.
     fn zero_inactive(&self, scores: &mut [u64]) -> Vec<String> {
         let mut reasons = Vec::new();
@@ -242,14 +254,14 @@ impl Machine {
         scores: Vec<u64>,
         reason: &str,
         mut candidates: Vec<Candidate>,
-        options: &Options,
+        lead: Duration,
     ) {
-        let at = self.run_ns(now).saturating_add(nanos(options.lead));
+        let at = self.run_ns(now).saturating_add(nanos(lead));
         let Some(load) = self.record.spec.load() else { return };
         match self.record.detail.plan.as_mut() {
             Some(plan) => plan.change_split(at, scores),
             None => {
-                let lead = i64::try_from(options.lead.as_nanos()).unwrap_or(0);
+                let lead = i64::try_from(lead.as_nanos()).unwrap_or(0);
                 self.record.detail.start_unix_ns = Some(now.unix_ns + lead);
                 self.record.detail.plan = Some(Plan::new(load, scores));
                 self.advance(now, epoch, RunEvent::Placed, "");

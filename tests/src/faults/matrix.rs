@@ -7,7 +7,7 @@ use super::fault::{Act, Disk, Etcd, Fault, Store, Whom, Worker};
 use crate::net::{Fate, Way};
 
 /// Rows that one machine cannot do, or that are done elsewhere, and why.
-pub const ABSENT: [(u8, &str, &str); 9] = [
+pub const ABSENT: [(u8, &str, &str); 8] = [
     (3, "standby ↔ standby", "masters do not speak with each other but for handing calls to the leader"),
     (
         5,

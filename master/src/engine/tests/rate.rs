@@ -384,6 +384,65 @@ fn a_new_leader_adopts_what_workers_hold_and_repeats_the_change_they_missed() {
     assert!(new.notes().contains(&"WORKER_LOST".to_owned()));
 }
 
+/// Time passes while all workers are heard, and one of them sends late.
+fn pass_late(world: &mut World, seconds: u32, late: &str, heard: &[&str]) {
+    for _ in 0..seconds * 10 {
+        let lateness_p99_ms = 80.0;
+        world.pass(100 * MS, heard);
+        let figures = Telemetry { cores: 2.0, lateness_p99_ms, ..Telemetry::default() };
+        world.engine.on_heartbeat(world.now, &node(late), figures, 0);
+    }
+}
+
+#[test]
+fn shares_move_from_a_slow_worker_seconds_ahead_and_not_while_somebody_cannot_be_told() {
+    let mut world = World::with_workers(&["w1", "w2", "w3"]);
+    let run = world.start(spec(100.0, 60));
+    world.begin_all();
+    pass_late(&mut world, 4, "w1", &["w2", "w3"]);
+    assert!(!world.notes().contains(&"SHARES_CHANGED".to_owned()), "a leader looks around first");
+    world.engine.options.link_grace = Duration::from_secs(20);
+    world.engine.on_gone(world.now, &node("w3"), "first");
+    pass_late(&mut world, 4, "w1", &["w2"]);
+    assert!(!world.notes().contains(&"SHARES_CHANGED".to_owned()), "w3 would not know");
+    let attempt = world.assigned()[2].1.attempt.clone();
+    let held = Held { attempt, revision: 1, acked: 0, ended: false };
+    let at_ns = world.engine.runs[&run].run_ns(world.now);
+    world.attach("w3", "first", &[held]);
+    pass_late(&mut world, 1, "w1", &["w2", "w3"]);
+    let plan = world.engine.runs[&run].plan().unwrap().clone();
+    assert_eq!((plan.revision, plan.scores()[0] < plan.scores()[1]), (2, true));
+    let told: Vec<&str> = world
+        .told
+        .iter()
+        .filter_map(|(node, order)| match order {
+            Order::Change { revision: 2, .. } => Some(node.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, ["w1", "w2", "w3"]);
+    let from_ns = plan.directive(0).ownership.last().unwrap().from_ns;
+    assert!(
+        from_ns >= at_ns + 3_000_000_000,
+        "the next leader has the time to tell them: {from_ns}, {at_ns}"
+    );
+}
+
+#[test]
+fn nobody_joins_a_run_before_a_new_leader_has_heard_those_that_do_it() {
+    let mut old = World::with_workers(&["w1", "w2"]);
+    let run = old.start(spec(100.0, 60));
+    old.begin_all();
+    let attempts: Vec<AttemptId> = old.assigned().into_iter().map(|(_, a)| a.attempt).collect();
+    let held = |i: usize| Held { attempt: attempts[i].clone(), revision: 1, acked: 0, ended: false };
+    let mut new = old.taken_over(&[&run]);
+    new.attach("w1", "first", &[held(0)]);
+    new.attach("w3", "first", &[]);
+    assert!(new.assigned().is_empty(), "w2 would go on with its old share");
+    new.attach("w2", "first", &[held(1)]);
+    assert_eq!(new.assigned().len(), 1);
+}
+
 #[test]
 fn versions_grow_by_one_and_event_numbers_have_no_gaps() {
     let mut world = World::with_workers(&["w1", "w2"]);

@@ -1,7 +1,8 @@
 //! Which master should lead next. Pure.
 //!
 //! First a filter, whose every refusal has its words; then a score, compared part by part: whether its own last term was
-//! ended just now, priority, health, load in tenths, name. Load counts in coarse steps, so that noise never outranks what an operator said and all sentinels
+//! ended just now, priority, health, warmth, load in tenths, name. A standby keeps no state, so what makes it warm are the
+//! workers that are attached to it: a leader that must wait for them dispatches nothing. Load counts in coarse steps, so that noise never outranks what an operator said and all sentinels
 //! come to the same order. (Kubernetes KEP-4355 asks the same of its strategies.)
 //! In: masters as they were registered and seen. Out: [`Candidacy`]s, the best first, those passed over last.
 //! Tests: below.
@@ -37,13 +38,19 @@ pub(crate) struct Field<'a> {
     pub limits: &'a Limits,
 }
 
+/// A master is warm with this part of the workers that are attached to the one with most of them.
+const WARM: f64 = 0.9;
+
 /// A score; less is better.
-type Score = (bool, Reverse<u32>, u8, u8, NodeId);
+type Score = (bool, Reverse<u32>, u8, bool, u8, NodeId);
 
 /// All masters, the best candidate first, those passed over last with the reason.
 pub(crate) fn rank(field: &Field<'_>) -> Vec<Candidacy> {
+    let healths = field.records.iter().filter(|(node, _)| *node != field.leader);
+    let attached = healths.filter_map(|(_, record)| Some(record.health.as_ref()?.witnesses.attached));
+    let most = attached.max().unwrap_or(0);
     let mut ranked: Vec<(Option<Score>, Candidacy)> =
-        field.masters.values().map(|info| look(field, info)).collect();
+        field.masters.values().map(|info| look(field, info, most)).collect();
     // None would come first.
     ranked.sort_by_key(|(score, candidacy)| (score.is_none(), score.clone(), candidacy.node.clone()));
     ranked.into_iter().map(|(_, candidacy)| candidacy).collect()
@@ -54,13 +61,17 @@ pub(crate) fn is_strained(health: &Health, limits: &Limits) -> bool {
     health.store.max(health.disk) >= limits.grey_for / 2
 }
 
-fn look(field: &Field<'_>, info: &NodeInfo) -> (Option<Score>, Candidacy) {
+/// Looks at one master; `most` workers are attached to one of the candidates.
+fn look(field: &Field<'_>, info: &NodeInfo, most: u32) -> (Option<Score>, Candidacy) {
     let node = info.node.clone();
     let record = field.records.get(&node);
     if let Some(refused) = refusal(field, &node, record) {
         return (None, Candidacy { node, score: String::new(), refused });
     }
-    let (health, load) = record.and_then(|record| record.health.as_ref()).map_or((1, 10), |health| {
+    let health = record.and_then(|record| record.health.as_ref());
+    let attached = health.map_or(0, |health| health.witnesses.attached);
+    let is_cold = f64::from(attached) < WARM * f64::from(most);
+    let (health, load) = health.map_or((1, 10), |health| {
         let strained = is_strained(health, field.limits);
         let load = (0.5 * health.cpu + 0.5 * health.memory).clamp(0.0, 1.0);
         let tenths = (1..=10).rev().find(|tenth| load * 10.0 >= f64::from(*tenth));
@@ -68,13 +79,13 @@ fn look(field: &Field<'_>, info: &NodeInfo) -> (Option<Score>, Candidacy) {
     });
     let again = field.deposed.contains(&node);
     let text = format!(
-        "{}priority {}, {}, load {load}0 %",
+        "{}priority {}, {}, {attached} workers attached, load {load}0 %",
         if again { "its last term was ended within a minute, " } else { "" },
         info.priority,
         ["well", "strained"][usize::from(health)],
     );
     let candidacy = Candidacy { node: node.clone(), score: text, refused: String::new() };
-    (Some((again, Reverse(info.priority), health, load, node)), candidacy)
+    (Some((again, Reverse(info.priority), health, is_cold, load, node)), candidacy)
 }
 
 /// Why a master cannot be the next leader.
@@ -175,6 +186,18 @@ mod tests {
         ];
         let (order, _) = ranked(&masters, &[]);
         assert_eq!(order, ["m6", "m3", "m4", "m2", "m5"], "5 % and 1 % are the same tenth");
+    }
+
+    #[test]
+    fn a_master_that_the_workers_have_not_found_yet_comes_after_a_loaded_one() {
+        let attached = |attached, cpu| {
+            let witnesses = Witnesses { attached, ..Witnesses::default() };
+            Health { cpu, witnesses, ..well() }
+        };
+        let masters = [("m2", 100, attached(2, 0.0)), ("m3", 100, attached(3, 0.9))];
+        assert_eq!(ranked(&masters, &[]).0, ["m3", "m2"]);
+        let masters = [("m2", 100, attached(91, 0.0)), ("m3", 100, attached(100, 0.0))];
+        assert_eq!(ranked(&masters, &[]).0, ["m2", "m3"], "a few that come and go are no difference");
     }
 
     #[test]

@@ -147,13 +147,17 @@ mod tests {
         let files = ["--tls-certificate", "c", "--tls-key", "k", "--tls-authority", "a"];
         for role in ["master", "worker", "sentinel"] {
             let cli = Cli::try_parse_from(["shanty", role].into_iter().chain(files)).unwrap();
-            let [certificate, key] = match cli.command {
-                Command::Master(args) => [args.tls_certificate, args.tls_key],
-                Command::Worker(args) => [args.tls_certificate, args.tls_key],
-                Command::Sentinel(args) => [args.tls_certificate, args.tls_key],
-                _ => [None, None],
+            let flags = match cli.command {
+                Command::Master(args) => args.tls,
+                Command::Worker(args) => args.tls,
+                Command::Sentinel(args) => args.tls,
+                _ => tls::Flags::default(),
             };
-            assert_eq!([certificate, key], [Some("c".into()), Some("k".into())], "{role}");
+            assert_eq!(
+                [flags.tls_certificate, flags.tls_key],
+                [Some("c".into()), Some("k".into())],
+                "{role}"
+            );
         }
         let cli = Cli::try_parse_from(["shanty", "run", "list", "--tls-key", "k"]).unwrap();
         let environment = |name: &str| (name != "SHANTY_TLS_AUTHORITY").then(|| OsString::from(name));

@@ -8,7 +8,7 @@ use crate::serve::serve_under;
 use anyhow::Context as _;
 use shanty_rt::config::{Loaded, Loader};
 use shanty_rt::systemd::Systemd;
-use shanty_rt::{daemon, telemetry};
+use shanty_rt::{daemon, telemetry, tls};
 use std::path::PathBuf;
 
 /// Runs a master: it keeps jobs and runs, and leads the cluster or stands by.
@@ -32,15 +32,9 @@ pub struct Args {
     /// Listen on an address that is not loopback without TLS.
     #[arg(long)]
     pub insecure: bool,
-    /// Certificate of this node (PEM); with it, its key and the authority everything is over TLS.
-    #[arg(long, value_name = "FILE")]
-    pub tls_certificate: Option<PathBuf>,
-    /// Private key of that certificate (PEM).
-    #[arg(long, value_name = "FILE")]
-    pub tls_key: Option<PathBuf>,
-    /// Authorities that sign everybody's certificates (PEM).
-    #[arg(long, value_name = "FILE")]
-    pub tls_authority: Option<PathBuf>,
+    /// Certificates.
+    #[command(flatten)]
+    pub tls: tls::Flags,
     /// postgres://…, mysql://… or sqlite:///path; default: a SQLite file in the data folder.
     #[arg(long, value_name = "URL")]
     pub store: Option<String>,
@@ -82,10 +76,8 @@ impl Args {
             .flag("store", "--store", self.store.clone())
             .flag("etcd.endpoints", "--etcd", self.etcd.clone())
             .flag("embedded_worker", "--embedded-worker", self.embedded_worker.then_some(true))
-            .flag("data_dir", "--data", daemon::path(self.data.as_deref()))
-            .flag("tls.certificate", "--tls-certificate", daemon::path(self.tls_certificate.as_deref()))
-            .flag("tls.key", "--tls-key", daemon::path(self.tls_key.as_deref()))
-            .flag("tls.authority", "--tls-authority", daemon::path(self.tls_authority.as_deref()));
+            .flag("data_dir", "--data", daemon::path(self.data.as_deref()));
+        loader = self.tls.give(loader);
         for text in &self.set {
             loader = loader.set(text)?;
         }

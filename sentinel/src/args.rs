@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use shanty_model::id::NodeId;
 use shanty_rt::config::{Loader, guard};
-use shanty_rt::{daemon, tls};
+use shanty_rt::tls;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -39,15 +39,9 @@ pub struct Args {
     /// Listen on an address that is not loopback without TLS.
     #[arg(long)]
     pub insecure: bool,
-    /// Certificate of this node (PEM); with it, its key and the authority everything is over TLS.
-    #[arg(long, value_name = "FILE")]
-    pub tls_certificate: Option<PathBuf>,
-    /// Private key of that certificate (PEM).
-    #[arg(long, value_name = "FILE")]
-    pub tls_key: Option<PathBuf>,
-    /// Authorities that sign everybody's certificates (PEM).
-    #[arg(long, value_name = "FILE")]
-    pub tls_authority: Option<PathBuf>,
+    /// Certificates.
+    #[command(flatten)]
+    pub tls: tls::Flags,
     /// What is logged, in the form of RUST_LOG.
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
@@ -108,7 +102,7 @@ impl Args {
     /// When one of them is refused, or no member of etcd is named.
     pub fn load(&self) -> anyhow::Result<Config> {
         let some = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
-        let loaded = Loader::new("sentinel")
+        let loader = Loader::new("sentinel")
             .file(self.config.as_deref())
             .process_environment()
             .flag("node", "--node", self.node.clone())
@@ -118,11 +112,8 @@ impl Args {
             .flag("listen", "--listen", self.listen.clone())
             .flag("advertise", "--advertise", self.advertise.clone())
             .flag("insecure", "--insecure", self.insecure.then_some(true))
-            .flag("tls.certificate", "--tls-certificate", daemon::path(self.tls_certificate.as_deref()))
-            .flag("tls.key", "--tls-key", daemon::path(self.tls_key.as_deref()))
-            .flag("tls.authority", "--tls-authority", daemon::path(self.tls_authority.as_deref()))
-            .flag("log", "--log", self.log.clone())
-            .load::<Config>()?;
+            .flag("log", "--log", self.log.clone());
+        let loaded = self.tls.give(loader).load::<Config>()?;
         let mut config = loaded.value;
         if config.etcd.endpoints.is_empty() {
             anyhow::bail!("a sentinel watches through etcd; name its members: --etcd 127.0.0.1:2379");

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 use shanty_rt::config::{Loaded, Loader};
 use shanty_rt::systemd::Systemd;
-use shanty_rt::{daemon, telemetry};
+use shanty_rt::{daemon, telemetry, tls};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -45,15 +45,9 @@ pub struct Args {
     /// A label that placement may ask for; may be repeated.
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
     pub labels: Vec<(String, String)>,
-    /// Certificate of this node (PEM); with it, its key and the authority everything is over TLS.
-    #[arg(long, value_name = "FILE")]
-    pub tls_certificate: Option<PathBuf>,
-    /// Private key of that certificate (PEM).
-    #[arg(long, value_name = "FILE")]
-    pub tls_key: Option<PathBuf>,
-    /// Authorities that sign everybody's certificates (PEM).
-    #[arg(long, value_name = "FILE")]
-    pub tls_authority: Option<PathBuf>,
+    /// Certificates.
+    #[command(flatten)]
+    pub tls: tls::Flags,
     /// Any other key of the configuration; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
@@ -85,10 +79,8 @@ impl Args {
             .flag("cluster", "--cluster", self.cluster.clone())
             .flag("eligible", "--eligible", self.eligible.then_some(true))
             .flag("data_dir", "--data", daemon::path(self.data.as_deref()))
-            .flag("tls.certificate", "--tls-certificate", daemon::path(self.tls_certificate.as_deref()))
-            .flag("tls.key", "--tls-key", daemon::path(self.tls_key.as_deref()))
-            .flag("tls.authority", "--tls-authority", daemon::path(self.tls_authority.as_deref()))
             .flag("slots", "--slots", self.slots);
+        loader = self.tls.give(loader);
         let labels: BTreeMap<&str, &str> =
             self.labels.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         for (key, value) in labels {

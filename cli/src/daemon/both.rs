@@ -216,12 +216,12 @@ mod tests {
         assert_eq!(both.worker.static_masters(), ["127.0.0.1:7070"]);
 
         let path = |name: &str| Some(std::path::PathBuf::from(name));
-        let over_tls = shanty_master::Args {
+        let flags = tls::Flags {
             tls_certificate: path("/c.pem"),
             tls_key: path("/k.pem"),
             tls_authority: path("/a.pem"),
-            ..args.clone()
         };
+        let over_tls = shanty_master::Args { tls: flags, ..args.clone() };
         let both = of_master(over_tls, &[]).unwrap();
         assert_eq!(both.worker.tls, both.master.tls);
         assert!(both.show_filled().contains("worker.tls.key = \"/k.pem\""), "{}", both.show_filled());

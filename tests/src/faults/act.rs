@@ -16,6 +16,7 @@ use serde_json::Value;
 use shanty_proto::v1;
 use shanty_rt::clock::monotonic_ns;
 use shanty_rt::coord::{Coord as _, Keys};
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
@@ -284,6 +285,7 @@ impl Stage {
 
     /// Starts all sentinels again, with logs on full disks, and waits until they are there.
     async fn fill_logs(&mut self) -> Result<Vec<Undo>, String> {
+        let before = self.sentinel_starts().await?;
         let mut undo = Vec::new();
         for index in 0..self.cluster.sentinels.len() {
             let log = self.log_of(index);
@@ -295,11 +297,22 @@ impl Stage {
             self.cluster.restart_sentinel(index);
             undo.push(Undo::SentinelLog(index, sick));
         }
-        self.whole().await?;
-        // The last registration may be that of the process before: they meet the masters once more.
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        // The registrations of the processes before outlive them by their leases.
+        asked("the new sentinels are registered", Duration::from_secs(20), async || {
+            let now = self.sentinel_starts().await?;
+            let is_new = now.len() == self.cluster.sentinels.len() && now.is_disjoint(&before);
+            if is_new { Ok(()) } else { Err(format!("{now:?}, before {before:?}")) }
+        })
+        .await?;
         self.whole().await?;
         Ok(undo)
+    }
+
+    /// The starts of sentinels that a master knows of.
+    async fn sentinel_starts(&self) -> Result<BTreeSet<String>, String> {
+        let nodes = self.cluster.client().list_nodes().await.map_err(|status| status.to_string())?;
+        let sentinels = nodes.into_iter().filter(|node| node.role() == v1::node::Role::Sentinel);
+        Ok(sentinels.map(|node| node.incarnation).collect())
     }
 
     /// A replica that heard nothing of the store's last two seconds takes its place, at its address; a change of leaders may

@@ -137,11 +137,11 @@ pub fn all() -> Vec<Fault> {
         Fault::new(13, "each answer of the store takes 2 s, 8 s long", Act::Store(Store::Slow), 8_000, 8_000)
             .any()
             .after_healing(),
-        Fault::new(14, "the leader gets no processor, 4 s", Act::Starve, 4_000, 8_000).any(),
         Fault::new(13, "a replica that lags takes the store's place", Act::Store(Store::Lag), 4_000, 8_000)
             .any()
             .forgets(),
         Fault::new(13, LAG_PAST_TERM, Act::Store(Store::LagPastTerm), 4_000, 8_000).any().forgets(),
+        Fault::new(14, "the leader gets no processor, 4 s", Act::Starve, 4_000, 8_000).any(),
         Fault::new(14, "the leader can open no files, 5 s", Act::Descriptors, 5_000, 8_000).any(),
         Fault::new(14, "2,000 connections that say nothing, 5 s", Act::Crowd, 5_000, 8_000).any(),
         worker("SIGKILL of a worker", Worker::Kill, 4_000),

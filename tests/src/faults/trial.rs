@@ -90,7 +90,8 @@ pub async fn trial(stage: &mut Stage, fault: &Fault) -> Result<Outcome, String> 
     let (load, sync) = (ended(&client, &load).await?, ended(&client, &sync).await?);
     let stalls = witness.finish();
     let stamps = hit.finish();
-    let arrivals = if stamps.wire.len() == stamps.read.len() { &stamps.wire } else { &stamps.read };
+    let has_wire = stamps.wire.len() == stamps.read.len() && !stamps.clock_was_set;
+    let arrivals = if has_wire { &stamps.wire } else { &stamps.read };
     let calm = usize::try_from(CALM).unwrap_or(0);
     let whole = fault.spares_workers() && arrivals.len() >= calm;
     let pace = whole.then(|| judge(arrivals, f64::from(RATE), calm, &stalls));

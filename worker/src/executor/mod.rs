@@ -18,6 +18,7 @@
 //! | `admission` | whether an order to do an attempt is taken; pure |
 //! | `leaving` | the phases from the stop to the end; pure |
 //! | `roll` | the attempts held |
+//! | `over` | attempts acknowledged lately |
 //! | `orders` | what a master says, done |
 //! | `pump` | what the leader still has to be told, told |
 //! | `core` | the loop |
@@ -27,6 +28,7 @@ mod core;
 mod leader;
 mod leaving;
 mod orders;
+mod over;
 mod pump;
 mod roll;
 

@@ -4,18 +4,16 @@
 //! Never: forgets an attempt before its end was acknowledged.
 //! Tests: with masters in `worker/tests/`.
 
+use super::over::Over;
 use crate::attempt::Port;
 use crate::link::{End, Held as HeldWord};
 use shanty_model::epoch::Epoch;
 use shanty_model::id::AttemptId;
 use shanty_rt::driver::StopReason;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
-
-/// Attempts remembered after their acknowledgement, so that a late repetition of an order is not done again.
-const OVER_KEPT: usize = 1024;
 
 /// An attempt held.
 #[derive(Debug)]
@@ -76,8 +74,7 @@ impl Held {
 #[derive(Debug, Default)]
 pub(super) struct Roll {
     held: BTreeMap<AttemptId, Held>,
-    /// Each with the term in which its end was acknowledged.
-    over: VecDeque<(AttemptId, Epoch)>,
+    over: Over,
 }
 
 impl Roll {
@@ -114,18 +111,13 @@ impl Roll {
     /// The end of an attempt is safe with the master of `epoch`: forgets it.
     pub(super) fn forget(&mut self, attempt: &AttemptId, epoch: Epoch) {
         if self.held.remove(attempt).is_some() {
-            if self.over.len() == OVER_KEPT {
-                self.over.pop_front();
-            }
-            self.over.push_back((attempt.clone(), epoch));
+            self.over.remember(attempt.clone(), epoch);
         }
     }
 
-    /// Whether this attempt ended and was acknowledged lately, so that an order of `epoch` for it is a late repetition. A
-    /// master of a later term knows of that end; if it gives the name out again, its store was set back, and the work is
-    /// another.
+    /// Whether this attempt ended and was acknowledged lately, so that an order of `epoch` for it is a late repetition.
     pub(super) fn is_over(&self, attempt: &AttemptId, epoch: Epoch) -> bool {
-        self.over.iter().any(|(over, acknowledged)| over == attempt && *acknowledged >= epoch)
+        self.over.repeats(attempt, epoch)
     }
 
     /// What is held, as masters are told.

@@ -13,6 +13,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `settings` | the paths, as configured |
+//! | `flags` | the same as flags of the command line |
 //! | `material` | what the files hold, checked before use |
 //! | `credentials` | the newest material, kept up to date |
 //! | `expiry` | how much time is left, and when to say so |
@@ -26,6 +27,7 @@ mod authority_test;
 mod connect;
 mod credentials;
 mod expiry;
+mod flags;
 mod gate;
 mod material;
 mod settings;
@@ -35,6 +37,7 @@ mod words;
 pub use connect::{connect, connect_lazy, endpoint};
 pub use credentials::Credentials;
 pub use expiry::{Reminder, remaining};
+pub use flags::Flags;
 pub use gate::Gate;
 pub use material::Error;
 pub use settings::{Incomplete, Settings};

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use shanty_model::id::NodeId;
 use shanty_model::kind::Limits;
 use shanty_rt::config::guard;
+use shanty_rt::coord::EtcdSettings;
 use shanty_rt::tls;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -41,7 +42,7 @@ pub struct Config {
     /// Empty for a SQLite file in `data_dir`.
     pub store: String,
     /// etcd; without endpoints this is the only master and coordinates in its own memory.
-    pub etcd: Etcd,
+    pub etcd: EtcdSettings,
     /// Among masters that are up, a larger one leads first.
     pub priority: u32,
     /// How long leadership lasts without renewal, 3s to 15s.
@@ -62,14 +63,6 @@ pub struct Config {
     pub history: History,
     /// What is logged, in the form of RUST_LOG.
     pub log: String,
-}
-
-/// How etcd is reached.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Etcd {
-    /// Members, `host:port`.
-    pub endpoints: Vec<String>,
 }
 
 /// How long history is kept.
@@ -102,7 +95,7 @@ impl Default for Config {
             embedded_worker: false,
             data_dir: PathBuf::from("shanty-data/master"),
             store: String::new(),
-            etcd: Etcd::default(),
+            etcd: EtcdSettings::default(),
             priority: 100,
             lease_ttl: Duration::from_secs(5),
             heartbeat_interval: link.heartbeat_interval,
@@ -136,6 +129,7 @@ impl Config {
         self.node_id()?;
         self.listen_on()?;
         self.tls.check().map_err(|error| invalid("tls", error.to_string()))?;
+        self.etcd.check().map_err(|error| invalid("etcd", error.to_string()))?;
         if self.cluster.parse::<NodeId>().is_err() {
             return Err(invalid(
                 "cluster",
@@ -223,6 +217,8 @@ mod tests {
         let open = Config { listen: "0.0.0.0:7070".into(), insecure: true, ..ok.clone() };
         assert_eq!(open.check(), Ok(()));
         let path = || Some("/x.pem".into());
+        let etcd = EtcdSettings { user: "u".into(), ..EtcdSettings::default() };
+        assert_eq!(key(Config { etcd, ..ok.clone() }), "etcd");
         let half = tls::Settings::new(path(), path(), None);
         assert_eq!(key(Config { tls: half, ..ok.clone() }), "tls");
         let tls = tls::Settings::new(path(), path(), path());

@@ -20,7 +20,7 @@ use crate::server;
 use crate::store::{self, Store};
 use shanty_proto::v1 as pb;
 use shanty_rt::config::{MissingVariable, expand};
-use shanty_rt::coord::{self, Coord, Etcd, EtcdOptions, Memory};
+use shanty_rt::coord::{self, Coord, Etcd, Memory};
 use shanty_rt::systemd::Systemd;
 use shanty_rt::task::Scope;
 use shanty_rt::tls::{self, Credentials, Gate};
@@ -62,6 +62,9 @@ pub enum Error {
     /// The addresses of etcd.
     #[error("cannot use etcd: {0}; check `master.etcd.endpoints`")]
     Etcd(#[from] coord::Error),
+    /// How to get into etcd.
+    #[error("`master.etcd`: {0}")]
+    EtcdSettings(#[from] coord::EtcdSettingsError),
     /// Its coordinator.
     #[error(transparent)]
     Coordinator(#[from] coord::TooOld),
@@ -104,7 +107,7 @@ pub async fn serve_under(
     let listener = server::bind(config.listen_on()?).map_err(Error::Listen)?;
     let address = listener.local_addr().map_err(|error| Error::Listen(error.into()))?;
     let store = open_store(&config).await?;
-    let coord = connect(&config)?;
+    let (coord, for_etcd) = connect(&config)?;
     let me = config.node_id()?;
     let advertise = if config.advertise.is_empty() { address.to_string() } else { config.advertise.clone() };
 
@@ -181,6 +184,9 @@ pub async fn serve_under(
     if let Some(credentials) = credentials {
         signs.spawn("certificates", credentials.keep());
     }
+    if let Some(for_etcd) = for_etcd {
+        signs.spawn("certificates for etcd", for_etcd.keep());
+    }
     signs.spawn("condition", condition.keep(fenced, config.data_dir.clone()));
     signs.spawn("ailment", ailment::look(coord.clone(), word));
     let elector_stop = quit.clone();
@@ -228,11 +234,14 @@ async fn open_store(config: &Config) -> Result<Store, Error> {
     Ok(Store::open(&url, store::Options::default()).await?)
 }
 
-fn connect(config: &Config) -> Result<Arc<dyn Coord>, Error> {
+/// The coordinator, and the certificates that are shown to it.
+fn connect(config: &Config) -> Result<(Arc<dyn Coord>, Option<Credentials>), Error> {
     if config.etcd.endpoints.is_empty() {
-        return Ok(Arc::new(Memory::new()));
+        return Ok((Arc::new(Memory::new()), None));
     }
-    Ok(Arc::new(Etcd::connect(EtcdOptions::new(config.etcd.endpoints.clone()))?))
+    let options = config.etcd.options()?;
+    let credentials = options.credentials.clone();
+    Ok((Arc::new(Etcd::connect(options)?), credentials))
 }
 
 /// Reflection, old and new, over the public services, health and error details.

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use shanty_model::id::NodeId;
 use shanty_rt::config::{Loader, guard};
+use shanty_rt::coord::EtcdSettings;
 use shanty_rt::tls;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -56,7 +57,7 @@ pub struct Config {
     /// Name of the cluster.
     pub cluster: String,
     /// Where etcd is.
-    pub etcd: Etcd,
+    pub etcd: EtcdSettings,
     /// The sentinels that vote, this one included: three or five. Needed by the first of them; later the cluster knows.
     pub members: Vec<String>,
     /// Where other sentinels reach it; port 0 takes a free one.
@@ -71,20 +72,12 @@ pub struct Config {
     pub log: String,
 }
 
-/// Where etcd is.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Etcd {
-    /// Its members, `host:port`.
-    pub endpoints: Vec<String>,
-}
-
 impl Default for Config {
     fn default() -> Config {
         Config {
             node: String::new(),
             cluster: "shanty".to_owned(),
-            etcd: Etcd::default(),
+            etcd: EtcdSettings::default(),
             members: Vec::new(),
             listen: "127.0.0.1:0".to_owned(),
             advertise: String::new(),
@@ -126,6 +119,7 @@ impl Args {
         config.voters()?;
         config.listen_on()?;
         config.tls.check().context("`sentinel.tls`")?;
+        config.etcd.check().context("`sentinel.etcd`")?;
         Ok(config)
     }
 }

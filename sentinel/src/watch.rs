@@ -18,7 +18,7 @@ use futures_util::StreamExt as _;
 use shanty_model::id::NodeId;
 use shanty_rt::clock;
 use shanty_rt::coord::record::{self, SentinelSet};
-use shanty_rt::coord::{Compare, Coord, Etcd, EtcdOptions, Keys, NodeInfo, Op, Registration, Role, greet};
+use shanty_rt::coord::{Compare, Coord, Etcd, Keys, NodeInfo, Op, Registration, Role, greet};
 use shanty_rt::systemd::Systemd;
 use shanty_rt::task::Scope;
 use shanty_rt::tls::Credentials;
@@ -44,7 +44,9 @@ pub(crate) async fn serve(config: Config, stop: CancellationToken) -> anyhow::Re
     let listener = peers::bind(config.listen_on()?).await?;
     let address = listener.local_addr()?.to_string();
     let address = if config.advertise.is_empty() { address } else { config.advertise.clone() };
-    let coord: Arc<dyn Coord> = Arc::new(Etcd::connect(EtcdOptions::new(config.etcd.endpoints.clone()))?);
+    let etcd = config.etcd.options().context("`sentinel.etcd`")?;
+    let for_etcd = etcd.credentials.clone();
+    let coord: Arc<dyn Coord> = Arc::new(Etcd::connect(etcd)?);
     let keys = Keys::new(&config.cluster);
     let systemd = Systemd::of_this_process();
     let mut scope = Scope::under(&stop);
@@ -70,6 +72,9 @@ pub(crate) async fn serve(config: Config, stop: CancellationToken) -> anyhow::Re
     let mut around = Scope::new();
     if let Some(credentials) = &credentials {
         around.spawn("certificates", credentials.clone().keep());
+    }
+    if let Some(for_etcd) = for_etcd {
+        around.spawn("certificates for etcd", for_etcd.keep());
     }
     let door = peers::answer(listener, credentials.clone(), own.clone(), hear.clone(), scope.token());
     scope.spawn("door", door);

@@ -6,9 +6,11 @@
 //! Never: leaves a process or a folder behind.
 //! Tests: `tests/tests/coord.rs`.
 
+use crate::certificates::Certificates;
 use crate::cluster::{Process, free_port};
 use crate::net::Place;
 use crate::skip;
+use shanty_rt::tls::Settings;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -22,6 +24,8 @@ const START: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct EtcdCluster {
     members: Vec<Member>,
+    /// What clients show, when they must.
+    tls: Option<Settings>,
     program: PathBuf,
     folder: tempfile::TempDir,
 }
@@ -29,6 +33,8 @@ pub struct EtcdCluster {
 #[derive(Debug)]
 struct Member {
     client: SocketAddr,
+    /// Where it tells its health and figures in plaintext.
+    health: SocketAddr,
     place: Option<Place>,
     args: Vec<String>,
     process: Option<Process>,
@@ -59,10 +65,24 @@ impl EtcdCluster {
     /// When etcd is here but does not come up.
     #[must_use]
     pub fn start_with(places: &[Option<Place>], flags: &[&str]) -> Option<EtcdCluster> {
+        EtcdCluster::start_as(places, flags, None)
+    }
+
+    /// As [`start`](Self::start), over TLS: members show the certificate of `etcd`, and ask clients for theirs; the tool of
+    /// [`ctl`](Self::ctl) has that of `client`.
+    ///
+    /// # Panics
+    /// When etcd is here but does not come up.
+    #[must_use]
+    pub fn start_over_tls(members: usize, certificates: &Certificates) -> Option<EtcdCluster> {
+        EtcdCluster::start_as(&vec![None; members], &[], Some(certificates))
+    }
+
+    fn start_as(places: &[Option<Place>], flags: &[&str], tls: Option<&Certificates>) -> Option<EtcdCluster> {
         let program = skip::program("etcd", "etcd-server")?;
         // A port that was free can be taken until etcd listens on it.
         for _ in 0..3 {
-            let mut cluster = EtcdCluster::plan(places, flags, program.clone());
+            let mut cluster = EtcdCluster::plan(places, flags, tls, program.clone());
             for index in 0..places.len() {
                 cluster.launch(index);
             }
@@ -73,7 +93,12 @@ impl EtcdCluster {
         unreachable!("etcd did not come up in three tries")
     }
 
-    fn plan(places: &[Option<Place>], flags: &[&str], program: PathBuf) -> EtcdCluster {
+    fn plan(
+        places: &[Option<Place>],
+        flags: &[&str],
+        tls: Option<&Certificates>,
+        program: PathBuf,
+    ) -> EtcdCluster {
         let folder = tempfile::Builder::new().prefix("shanty-etcd-").tempdir().unwrap_or_else(|error| {
             unreachable!("no folder for etcd below {}: {error}", std::env::temp_dir().display())
         });
@@ -86,6 +111,7 @@ impl EtcdCluster {
             .collect();
         let all: Vec<String> =
             doors.iter().enumerate().map(|(index, (_, peer))| format!("e{index}=http://{peer}")).collect();
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let members = doors
             .iter()
             .enumerate()
@@ -93,8 +119,8 @@ impl EtcdCluster {
                 let pairs = [
                     ("--name", format!("e{index}")),
                     ("--data-dir", folder.path().join(format!("e{index}")).display().to_string()),
-                    ("--listen-client-urls", format!("http://{client}")),
-                    ("--advertise-client-urls", format!("http://{client}")),
+                    ("--listen-client-urls", format!("{scheme}://{client}")),
+                    ("--advertise-client-urls", format!("{scheme}://{client}")),
                     ("--listen-peer-urls", format!("http://{peer}")),
                     ("--initial-advertise-peer-urls", format!("http://{peer}")),
                     ("--initial-cluster", all.join(",")),
@@ -104,11 +130,17 @@ impl EtcdCluster {
                     ("--log-level", "warn".to_owned()),
                 ];
                 let pairs = pairs.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
-                let args = pairs.chain(flags.iter().map(|flag| (*flag).to_owned())).collect();
-                Member { client: *client, place: places[index].clone(), args, process: None }
+                let mut args: Vec<String> =
+                    pairs.chain(flags.iter().map(|flag| (*flag).to_owned())).collect();
+                let mut health = *client;
+                if let Some(tls) = tls {
+                    health.set_port(free_port());
+                    args.extend(over_tls(&tls.of("etcd"), health));
+                }
+                Member { client: *client, health, place: places[index].clone(), args, process: None }
             })
             .collect();
-        EtcdCluster { members, program, folder }
+        EtcdCluster { members, tls: tls.map(|tls| tls.of("client")), program, folder }
     }
 
     /// Client addresses, `host:port`, of all members, dead ones included.
@@ -212,7 +244,7 @@ impl EtcdCluster {
     #[must_use]
     pub fn raft_leader(&self) -> Option<usize> {
         self.members.iter().position(|member| {
-            let metrics = ask(member.client, "/metrics").unwrap_or_default();
+            let metrics = ask(member.health, "/metrics").unwrap_or_default();
             metrics.lines().any(|line| line == "etcd_server_is_leader 1")
         })
     }
@@ -225,9 +257,33 @@ impl EtcdCluster {
     pub fn ctl(&self, index: usize, words: &[&str]) -> (bool, String) {
         let endpoint = format!("--endpoints={}", self.members[index].client);
         let mut command = Command::new("etcdctl");
-        command.env("ETCDCTL_API", "3").args([&endpoint, "--command-timeout=10s"]).args(words);
+        command.env("ETCDCTL_API", "3").args([&endpoint, "--command-timeout=10s"]);
+        if let Some(Settings { certificate, key, authority }) = &self.tls {
+            command.arg("--cert").arg(certificate).arg("--key").arg(key).arg("--cacert").arg(authority);
+        }
+        command.args(words);
         let said = command.output().unwrap_or_else(|error| unreachable!("etcdctl does not start: {error}"));
         (said.status.success(), String::from_utf8_lossy(&said.stdout).into_owned())
+    }
+
+    /// Turns access control on. `root` has the password `root`; `shanty` has `hunter2`, and may read and write below `prefix`.
+    ///
+    /// # Panics
+    /// When it cannot be turned on.
+    pub fn ask_for_users(&self, prefix: &str) {
+        for words in [
+            &["user", "add", "root:root"][..],
+            &["user", "grant-role", "root", "root"],
+            &["role", "add", "shanty"],
+            &["role", "grant-permission", "shanty", "readwrite", "--prefix=true", prefix],
+            &["user", "add", "shanty:hunter2"],
+            &["user", "grant-role", "shanty", "shanty"],
+            &["auth", "enable"],
+        ] {
+            if let Err(why) = self.must(0, words) {
+                unreachable!("{why}");
+            }
+        }
     }
 
     /// Hands the raft group to another member; whether it did.
@@ -263,13 +319,24 @@ impl EtcdCluster {
             if member.process.as_mut().is_none_or(|process| process.ended().is_some()) {
                 return false;
             }
-            if ask(member.client, "/health").is_some_and(|answer| answer.contains(r#""health":"true""#)) {
+            if ask(member.health, "/health").is_some_and(|answer| answer.contains(r#""health":"true""#)) {
                 return true;
             }
             std::thread::sleep(Duration::from_millis(20));
         }
         false
     }
+}
+
+/// Flags of a member that shows a certificate, asks for one, and tells its health in plaintext at `health`.
+fn over_tls(Settings { certificate, key, authority }: &Settings, health: SocketAddr) -> [String; 5] {
+    [
+        format!("--cert-file={}", certificate.display()),
+        format!("--key-file={}", key.display()),
+        format!("--trusted-ca-file={}", authority.display()),
+        "--client-cert-auth".to_owned(),
+        format!("--listen-metrics-urls=http://{health}"),
+    ]
 }
 
 /// A plain HTTP request; none when there is no whole answer within a second.

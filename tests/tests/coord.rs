@@ -5,8 +5,9 @@ use shanty_master::election::{
     Elector, FenceError, FenceOutcome, FenceStore, Leadership, Mandate, Options, Reign, Term,
 };
 use shanty_model::epoch::Epoch;
-use shanty_rt::coord::{Coord, Error, Etcd, EtcdOptions, Memory, Op, WatchEvent, conformance};
+use shanty_rt::coord::{Coord, Error, Etcd, EtcdOptions, EtcdSettings, Memory, Op, WatchEvent, conformance};
 use shanty_rt::task::Scope;
+use shanty_tests::certificates::{Authority, Certificates};
 use shanty_tests::etcd::EtcdCluster;
 use shanty_tests::patience::{eventually, until};
 use std::pin::Pin;
@@ -44,6 +45,50 @@ async fn memory_conforms() {
 async fn one_etcd_member_conforms() {
     let Some(cluster) = EtcdCluster::start(1) else { return };
     conforms(&connect(&cluster)).await;
+}
+
+#[tokio::test]
+async fn etcd_with_certificates_and_users_conforms_and_lets_nobody_else_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let (authority, stranger) = (Authority::new("etcd's"), Authority::new("a stranger's"));
+    let certificates = Certificates::below(folder.path());
+    let day = Duration::from_secs(86_400);
+    for node in ["etcd", "client"] {
+        certificates.write(node, &authority.issue(node, Some(day)), &authority.pem());
+    }
+    certificates.write("stranger", &stranger.issue("stranger", Some(day)), &authority.pem());
+    let Some(mut cluster) = EtcdCluster::start_over_tls(3, &certificates) else { return };
+    cluster.ask_for_users("/");
+    let settings = |user: &str, password: &str, node: &str| EtcdSettings {
+        endpoints: cluster.endpoints(),
+        user: user.to_owned(),
+        password: password.to_owned(),
+        tls: certificates.of(node),
+    };
+    let open = |settings: &EtcdSettings| Etcd::connect(settings.options().unwrap()).unwrap();
+    let etcd = open(&settings("shanty", "hunter2", "client"));
+    conforms(&etcd).await;
+
+    let wrong = open(&settings("shanty", "hunter3", "client")).get("/t/x").await.unwrap_err();
+    assert!(matches!(&wrong, Error::Refused(why) if why.contains("authentication failed")), "{wrong:?}");
+    let nobody = open(&settings("", "", "client")).get("/t/x").await.unwrap_err();
+    assert!(matches!(&nobody, Error::Refused(_)), "{nobody:?}");
+    let stranger = open(&settings("shanty", "hunter2", "stranger")).get("/t/x").await.unwrap_err();
+    assert!(matches!(&stranger, Error::Unreachable(_)), "{stranger:?}");
+
+    // Tokens of before a change of roles are not taken any more.
+    let (lease, _) = etcd.grant(Duration::from_secs(60)).await.unwrap();
+    let (done, said) = cluster.ctl(0, &["--user", "root:root", "role", "add", "other"]);
+    assert!(done, "{said}");
+    etcd.keep_alive(lease).await.unwrap();
+    etcd.txn(Vec::new(), put("/t/roles", "changed")).await.unwrap();
+    // A member that is started again knows no token.
+    for member in 0..3 {
+        cluster.restart(member);
+        etcd.keep_alive(lease).await.unwrap();
+        write(&etcd, "/t/restarted", "").await;
+    }
+    conforms(&etcd).await;
 }
 
 #[tokio::test]

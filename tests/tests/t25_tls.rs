@@ -93,6 +93,53 @@ async fn is_exact(client: &Client, run: &v1::Run, origin: &Origin, seconds: u32)
 }
 
 #[tokio::test]
+async fn a_cluster_whose_etcd_asks_for_certificates_and_users_fails_over() {
+    let _alone = ALONE.lock().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let (certificates, authority) = (Certificates::below(folder.path()), Authority::new("etcd's"));
+    for node in ["etcd", "client"] {
+        certificates.write(node, &authority.issue(node, Some(MONTH)), &authority.pem());
+    }
+    let Some(etcd) = EtcdCluster::start_over_tls(1, &certificates) else { return };
+    let Some(postgres) = Postgres::start() else { return };
+    etcd.ask_for_users("/shanty/");
+    let tls = certificates.of("client");
+    let role = |role: &str| {
+        format!(
+            "[{role}.etcd]\nendpoints = [\"{}\"]\nuser = \"shanty\"\npassword = \"hunter2\"\n[{role}.etcd.tls]\n\
+             certificate = {:?}\nkey = {:?}\nauthority = {:?}\n",
+            etcd.endpoints()[0],
+            tls.certificate,
+            tls.key,
+            tls.authority
+        )
+    };
+    let config = ["master", "worker", "sentinel"].map(role).concat().parse().expect("TOML");
+    let mut cluster = Cluster::builder()
+        .masters(2)
+        .sentinels(3)
+        .etcd(etcd.endpoints())
+        .config(config)
+        .store(Store::Url(postgres.url()))
+        .start()
+        .await;
+    let leader = cluster.leader().await;
+    let other = cluster.client_of((leader + 1) % 2);
+    let before = other.get_cluster().await.expect("an answer");
+    assert_eq!((before.coordinator.as_str(), before.voters.len()), ("etcd", 3));
+    cluster.masters[leader].process.kill9();
+    // Quicker than its lease: the sentinels have voted, and ended the term.
+    eventually("another master leads", Duration::from_secs(3), async || {
+        other.get_cluster().await.is_ok_and(|now| !now.leader.is_empty() && now.epoch > before.epoch)
+    })
+    .await;
+    let logs = cluster.masters.iter().chain(&cluster.sentinels).chain(&cluster.workers);
+    logs.for_each(|node| {
+        assert!(!node.process.log().contains("hunter2"), "{} tells the password", node.name)
+    });
+}
+
+#[tokio::test]
 async fn a_cluster_over_tls_does_its_work_and_fails_over() {
     let Some(mut fleet) = fleet().await else { return };
     let cluster = &mut fleet.cluster;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use shanty_model::id::NodeId;
 use shanty_model::kind::http_load::TargetPolicy;
 use shanty_rt::config::{NotLoopback, guard};
+use shanty_rt::coord::EtcdSettings;
 use shanty_rt::tls;
 use shanty_sync::connection::{Registry, Settings, Unusable};
 use std::collections::BTreeMap;
@@ -28,7 +29,7 @@ pub struct Config {
     /// Addresses of masters, `host:port`. Empty: those found in etcd, or 127.0.0.1:7070 without etcd.
     pub masters: Vec<String>,
     /// etcd, where masters are found and this worker is registered; without endpoints it is not used.
-    pub etcd: Etcd,
+    pub etcd: EtcdSettings,
     /// Also run a master beside this worker, set by the table `[master]`: it stands by, and leads when no other can.
     /// For `shanty worker`, which holds both.
     pub eligible: bool,
@@ -63,14 +64,6 @@ pub struct Config {
     pub log: String,
 }
 
-/// How etcd is reached.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Etcd {
-    /// Members, `host:port`.
-    pub endpoints: Vec<String>,
-}
-
 /// Limits of load tests on this machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -94,7 +87,7 @@ impl Default for Config {
             node: String::new(),
             cluster: "shanty".to_owned(),
             masters: Vec::new(),
-            etcd: Etcd::default(),
+            etcd: EtcdSettings::default(),
             eligible: false,
             data_dir: PathBuf::from("shanty-data/worker"),
             listen: "127.0.0.1:0".to_owned(),
@@ -174,6 +167,9 @@ pub enum Invalid {
         "`worker.masters`: `{0}` asks for TLS; name `certificate`, `key` and `authority` in [worker.tls]"
     )]
     WantsTls(String),
+    /// etcd.
+    #[error("`worker.etcd`: {0}")]
+    Etcd(String),
     /// A connection.
     #[error("`worker.connections`: {0}")]
     Connection(Unusable),
@@ -231,6 +227,7 @@ impl Config {
             return range("load.threads", "0".to_owned(), "1 or more, or absent");
         }
         self.tls.check()?;
+        self.etcd.check().map_err(|error| Invalid::Etcd(error.to_string()))?;
         for master in &self.masters {
             if master.starts_with("https://") && !self.tls.is_set() {
                 return Err(Invalid::WantsTls(master.clone()));

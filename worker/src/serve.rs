@@ -15,7 +15,7 @@ use crate::ledger::{self, Ledger};
 use crate::link::{Face, Feeds, Roster, keep_links};
 use crate::resource::{Sampler, keep_sampling};
 use shanty_model::telemetry::Telemetry;
-use shanty_rt::coord::{Coord, Etcd, EtcdOptions, Keys, NodeInfo, Registration, Role, greet};
+use shanty_rt::coord::{Coord, Etcd, EtcdSettingsError, Keys, NodeInfo, Registration, Role, greet};
 use shanty_rt::driver::ErasedDriver;
 use shanty_rt::systemd::Systemd;
 use shanty_rt::task::{self, Scope};
@@ -50,6 +50,9 @@ pub enum Error {
     /// The addresses of etcd.
     #[error("cannot use etcd: {0}; check `worker.etcd.endpoints`")]
     Etcd(#[from] shanty_rt::coord::Error),
+    /// How to get into etcd.
+    #[error("`worker.etcd`: {0}")]
+    EtcdSettings(#[from] EtcdSettingsError),
     /// Its door.
     #[error("{0}")]
     Door(String),
@@ -124,7 +127,7 @@ pub async fn serve_under(
     if let Some(listener) = listener {
         around.spawn("door", door::answer(listener, door::line(&face.node, &face.incarnation), knocks_in));
     }
-    let found = match etcd(&config)? {
+    let found = match etcd(&config, &mut around)? {
         Some(coord) => coordinate(&mut around, &mut links, coord, &config, &face, &closing),
         None => watch::channel(BTreeSet::new()).1,
     };
@@ -180,11 +183,16 @@ fn signals(
     (signals, Feeds { figures, attempts, seen, connections, credentials, roused })
 }
 
-fn etcd(config: &Config) -> Result<Option<Arc<dyn Coord>>, Error> {
+/// The coordinator, if there is one. The certificates that are shown to it are kept up to date.
+fn etcd(config: &Config, around: &mut Scope) -> Result<Option<Arc<dyn Coord>>, Error> {
     if config.etcd.endpoints.is_empty() {
         return Ok(None);
     }
-    Ok(Some(Arc::new(Etcd::connect(EtcdOptions::new(config.etcd.endpoints.clone()))?)))
+    let options = config.etcd.options()?;
+    if let Some(credentials) = &options.credentials {
+        around.spawn("certificates for etcd", credentials.clone().keep());
+    }
+    Ok(Some(Arc::new(Etcd::connect(options)?)))
 }
 
 /// Registers this worker until `closing` and follows the masters. The registration ends with the links.

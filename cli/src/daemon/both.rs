@@ -46,9 +46,8 @@ impl Both {
             both.master.cluster.clone_from(&both.worker.cluster);
             both.fill("master.cluster", &both.worker.cluster.clone());
         }
-        if open("master.etcd.endpoints") {
-            both.master.etcd.endpoints.clone_from(&both.worker.etcd.endpoints);
-            both.fill("master.etcd.endpoints", &both.worker.etcd.endpoints.clone());
+        for (key, value) in both.master.etcd.fill_from(&both.worker.etcd) {
+            both.fill(&format!("master.etcd.{key}"), &value);
         }
         if !both.master.tls.is_set() && both.worker.tls.is_set() {
             both.master.tls.clone_from(&both.worker.tls);
@@ -94,9 +93,8 @@ impl Both {
             both.worker.cluster.clone_from(&both.master.cluster);
             both.fill("worker.cluster", &both.master.cluster.clone());
         }
-        if open("worker.etcd.endpoints") {
-            both.worker.etcd.endpoints.clone_from(&both.master.etcd.endpoints);
-            both.fill("worker.etcd.endpoints", &both.master.etcd.endpoints.clone());
+        for (key, value) in both.worker.etcd.fill_from(&both.master.etcd) {
+            both.fill(&format!("worker.etcd.{key}"), &value);
         }
         if !both.worker.tls.is_set() && both.master.tls.is_set() {
             both.worker.tls.clone_from(&both.master.tls);

@@ -40,6 +40,8 @@ pub struct Builder {
     connections: Vec<(String, String)>,
     world: Option<World>,
     tls: Option<Certificates>,
+    /// Of every node: one file has tables for all roles.
+    config: Option<toml::Table>,
     /// Where workers find the masters, when it is not where these listen.
     found_at: Vec<String>,
 }
@@ -58,6 +60,7 @@ impl Default for Builder {
             connections: Vec::new(),
             world: None,
             tls: None,
+            config: None,
             found_at: Vec::new(),
         }
     }
@@ -141,6 +144,13 @@ impl Builder {
         self
     }
 
+    /// Every node reads this file of configuration. The workers' databases go into another one, so there can be none.
+    #[must_use]
+    pub fn config(mut self, tables: toml::Table) -> Builder {
+        self.config = Some(tables);
+        self
+    }
+
     /// Each node lives in a place of its own, named as the node.
     #[must_use]
     pub fn world(mut self, world: Option<&World>) -> Builder {
@@ -165,6 +175,13 @@ impl Builder {
         };
         let addresses: Vec<String> =
             (0..self.masters).map(|index| format!("{}:{}", host(index), port(index))).collect();
+        let config = self.config.map(|tables| {
+            assert!(self.connections.is_empty(), "two files of configuration");
+            let file = folder.path().join("node.toml");
+            std::fs::write(&file, tables.to_string()).expect("the nodes' configuration");
+            ["--config".to_owned(), file.display().to_string()]
+        });
+        let config: Vec<String> = config.into_iter().flatten().collect();
         let mut masters = Vec::new();
         for (i, address) in addresses.iter().enumerate() {
             let name = format!("m{}", i + 1);
@@ -188,12 +205,14 @@ impl Builder {
                 add("--advertise", advertise.clone());
             }
             args.extend(world.map(|_| "--insecure".to_owned()));
+            args.extend(config.iter().cloned());
             args.extend(args_of(&name, &self.master_args, tls.as_ref()));
             masters.push(start_node("shanty-master", &name, address, folder.path(), args, place(&name)));
         }
         let found_at = if self.found_at.is_empty() { &addresses } else { &self.found_at };
         let mut worker_args = vec!["--masters".to_owned(), found_at.join(",")];
         worker_args.extend(self.worker_args);
+        worker_args.extend(config.iter().cloned());
         if !self.connections.is_empty() {
             let file = folder.path().join("worker.toml");
             std::fs::write(&file, connections(&self.connections)).expect("the workers' configuration");
@@ -202,7 +221,7 @@ impl Builder {
         let names: Vec<String> = (1..=self.sentinels).map(|n| format!("s{n}")).collect();
         let sentinels = names
             .iter()
-            .map(|name| start_sentinel(name, folder.path(), &self.etcd, &names, world, tls.as_ref()))
+            .map(|name| start_sentinel(name, folder.path(), &self.etcd, &names, &config, world, tls.as_ref()))
             .collect();
         let credentials = tls.as_ref().map(|tls| tls.client.clone());
         let client = |address: &String| Client::with(address, credentials.as_ref());
@@ -291,6 +310,7 @@ pub(super) fn start_sentinel(
     folder: &Path,
     etcd: &[String],
     members: &[String],
+    more: &[String],
     world: Option<&World>,
     tls: Option<&Tls>,
 ) -> Node {
@@ -307,6 +327,7 @@ pub(super) fn start_sentinel(
         add("--listen", format!("{}:0", place.address));
         args.push("--insecure".to_owned());
     }
+    args.extend(more.iter().cloned());
     let args = args_of(name, &args, tls);
     start_node("shanty-sentinel", name, "", folder, args, place)
 }

@@ -170,6 +170,7 @@ impl Cluster {
             self.folder.path(),
             etcd,
             &[],
+            &[],
             self.world.as_ref(),
             self.tls.as_ref(),
         ));

@@ -61,7 +61,7 @@ pub(super) fn shown(path: &str, value: &Value) -> String {
     let name = path.rsplit('.').next().unwrap_or(path);
     let secret = ["password", "secret", "token", "private_key"].iter().any(|word| name.contains(word));
     match value {
-        Value::String(_) if secret => "\"***\"".to_owned(),
+        Value::String(text) if secret && !text.is_empty() => "\"***\"".to_owned(),
         Value::String(text) => Value::String(without_password(text)).to_string(),
         Value::Array(items) => {
             format!("[{}]", items.iter().map(|item| shown(path, item)).collect::<Vec<_>>().join(", "))
@@ -92,6 +92,7 @@ mod tests {
         assert_eq!(show("master.store", "mysql://u:hunter2@h:1/db"), "\"mysql://u:***@h:1/db\"");
         assert_eq!(show("master.store", "mysql://u:${PW}@h/db"), "\"mysql://u:${PW}@h/db\"");
         assert_eq!(show("master.store", "sqlite:///var/x"), "\"sqlite:///var/x\"");
-        assert_eq!(show("master.etcd_password", "hunter2"), "\"***\"");
+        assert_eq!(show("master.etcd.password", "hunter2"), "\"***\"");
+        assert_eq!(show("master.etcd.password", ""), "\"\"");
     }
 }

@@ -15,7 +15,7 @@ mod node_info;
 pub mod record;
 mod register;
 
-pub use etcd::{Etcd, EtcdOptions};
+pub use etcd::{Etcd, EtcdOptions, EtcdSettings, EtcdSettingsError};
 pub use greet::{TooOld, greet};
 pub use keys::Keys;
 pub use memory::Memory;

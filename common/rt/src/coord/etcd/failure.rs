@@ -52,6 +52,7 @@ pub(super) fn verdict(error: &etcd_client::Error) -> Verdict {
 fn of_status(status: &tonic::Status) -> Verdict {
     let text = status.message();
     match status.code() {
+        _ if is_of_an_old_token(text) => Verdict::NotDone,
         Code::NotFound if text.contains("lease") => Verdict::Answered(Error::LeaseGone),
         Code::Unavailable if never_connected(status) || refused_before_it_began(text) => Verdict::NotDone,
         Code::ResourceExhausted if text.contains("too many requests") => Verdict::NotDone,
@@ -107,6 +108,14 @@ fn refused_before_it_began(text: &str) -> bool {
     text.contains("etcdserver: no leader") || text.contains("etcdserver: server stopped")
 }
 
+/// Whoever is refused for these was let in before, and will be again when a new client has shown its password: a member that
+/// was restarted knows no token, and one of before a change of roles is not taken.
+fn is_of_an_old_token(text: &str) -> bool {
+    ["invalid auth token", "revision of auth store is old", "revision in header is old"]
+        .iter()
+        .any(|part| text.contains(part))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,5 +154,18 @@ mod tests {
         }
         assert!(matches!(of(Code::Unavailable, "etcdserver: no leader"), Verdict::NotDone));
         assert!(matches!(of(Code::ResourceExhausted, "etcdserver: too many requests"), Verdict::NotDone));
+    }
+
+    #[test]
+    fn an_old_token_is_no_refusal_and_a_wrong_password_is_one() {
+        let old = of(Code::Unauthenticated, "etcdserver: invalid auth token");
+        assert!(matches!(old, Verdict::NotDone), "{old:?}");
+        let old = of(Code::InvalidArgument, "etcdserver: revision of auth store is old");
+        assert!(matches!(old, Verdict::NotDone), "{old:?}");
+        // etcd 3.4 has no code of its own for it.
+        let old = of(Code::Unknown, "auth: revision in header is old");
+        assert!(matches!(old, Verdict::NotDone), "{old:?}");
+        let text = "etcdserver: authentication failed, invalid user ID or password";
+        assert!(matches!(of(Code::InvalidArgument, text), Verdict::Answered(Error::Refused(_))));
     }
 }

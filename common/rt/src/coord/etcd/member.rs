@@ -4,9 +4,11 @@
 //! Never: tries again, or asks another member.
 //! Tests: `etcd/mod.rs`, and the `coord` test of the tests crate.
 
+use super::EtcdOptions;
 use super::failure::{self, Failure, Verdict};
 use crate::coord::{Error, LeaseId};
-use etcd_client::{Client, ConnectOptions};
+use crate::tls::{self, Credentials};
+use etcd_client::{Channel, Client, ConnectOptions};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +21,7 @@ pub(super) struct Member {
     endpoint: String,
     timeout: Duration,
     user: Option<(String, String)>,
+    credentials: Option<Credentials>,
     client: Mutex<Option<Client>>,
 }
 
@@ -29,11 +32,7 @@ impl std::fmt::Debug for Member {
 }
 
 impl Member {
-    pub(super) fn new(
-        endpoint: &str,
-        timeout: Duration,
-        user: Option<(String, String)>,
-    ) -> Result<Member, Error> {
+    pub(super) fn new(endpoint: &str, options: &EtcdOptions) -> Result<Member, Error> {
         let url = if endpoint.contains("://") { endpoint.to_owned() } else { format!("http://{endpoint}") };
         let readable = tonic::transport::Endpoint::from_shared(url.clone())
             .is_ok_and(|endpoint| endpoint.uri().host().is_some_and(|host| !host.is_empty()));
@@ -42,7 +41,8 @@ impl Member {
                 "etcd endpoint `{endpoint}` is not an address: write host:port, for example 127.0.0.1:2379"
             )));
         }
-        Ok(Member { endpoint: url, timeout, user, client: Mutex::new(None) })
+        let EtcdOptions { endpoints: _, timeout, user, credentials } = options.clone();
+        Ok(Member { endpoint: url, timeout, user, credentials, client: Mutex::new(None) })
     }
 
     /// Does one call, within the deadline, connecting included.
@@ -84,9 +84,22 @@ impl Member {
         if let Some((name, password)) = &self.user {
             options = options.with_user(name, password).with_auto_token_refresh(true);
         }
-        let client = Client::connect([&self.endpoint], Some(options)).await?;
+        let client = match &self.credentials {
+            Some(credentials) => Client::from_channel(self.over_tls(credentials)?, Some(options)).await?,
+            None => Client::connect([&self.endpoint], Some(options)).await?,
+        };
         *self.lock() = Some(client.clone());
         Ok(client)
+    }
+
+    /// A channel with the newest certificates, which connects when it is used.
+    fn over_tls(&self, credentials: &Credentials) -> Result<Channel, etcd_client::Error> {
+        let endpoint = tls::endpoint(&self.endpoint, Some(credentials))?
+            .connect_timeout(self.timeout)
+            .http2_keep_alive_interval(PING.0)
+            .keep_alive_timeout(PING.1)
+            .keep_alive_while_idle(true);
+        Ok(Channel::Tonic(tls::connect_lazy(&endpoint, Some(credentials))))
     }
 
     /// Drops the client: the next call connects anew.

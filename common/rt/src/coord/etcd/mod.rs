@@ -14,10 +14,14 @@
 mod convert;
 mod failure;
 mod member;
+mod settings;
 mod watch;
+
+pub use settings::{EtcdSettings, EtcdSettingsError};
 
 use super::{Compare, Coord, Entry, Error, LeaseId, Op, TxnOutcome, WatchEvent};
 use crate::clock;
+use crate::tls::Credentials;
 use etcd_client::{Client, GetOptions, SortOrder, SortTarget, Txn};
 use failure::{Failure, Verdict};
 use futures_util::future::{BoxFuture, FutureExt as _};
@@ -34,20 +38,22 @@ const FRESH: Duration = Duration::from_secs(1);
 /// Where etcd is and how to speak to it.
 #[derive(Clone)]
 pub struct EtcdOptions {
-    /// Client addresses of the members, `host:port` or `http://host:port`.
+    /// Client addresses of the members, `host:port`; a scheme before it does not matter.
     pub endpoints: Vec<String>,
     /// How long one member may take for one call, 100 ms to 5 s.
     pub timeout: Duration,
     /// User and password, when etcd asks for them.
     pub user: Option<(String, String)>,
+    /// With them, TLS alone; connections that are made use the newest.
+    pub credentials: Option<Credentials>,
 }
 
 impl EtcdOptions {
-    /// Options for these members, 800 ms per member and call, no user.
+    /// Options for these members, 800 ms per member and call, no user, no TLS.
     #[must_use]
     pub fn new(endpoints: impl IntoIterator<Item = impl Into<String>>) -> EtcdOptions {
         let endpoints = endpoints.into_iter().map(Into::into).collect();
-        EtcdOptions { endpoints, timeout: Duration::from_millis(800), user: None }
+        EtcdOptions { endpoints, timeout: Duration::from_millis(800), user: None, credentials: None }
     }
 }
 
@@ -57,6 +63,7 @@ impl std::fmt::Debug for EtcdOptions {
             .field("endpoints", &self.endpoints)
             .field("timeout", &self.timeout)
             .field("user", &self.user.as_ref().map(|(name, _)| name))
+            .field("credentials", &self.credentials)
             .finish()
     }
 }
@@ -88,11 +95,9 @@ impl Etcd {
             ));
         }
         let timeout = options.timeout.clamp(Duration::from_millis(100), Duration::from_secs(5));
-        let members: Result<Vec<Member>, Error> = options
-            .endpoints
-            .iter()
-            .map(|endpoint| Member::new(endpoint, timeout, options.user.clone()))
-            .collect();
+        let options = EtcdOptions { timeout, ..options };
+        let members: Result<Vec<Member>, Error> =
+            options.endpoints.iter().map(|endpoint| Member::new(endpoint, &options)).collect();
         let (good, good_at_ns) = (AtomicUsize::new(0), AtomicU64::new(0));
         Ok(Etcd { inner: Arc::new(Inner { members: members?, good, good_at_ns }) })
     }

@@ -151,7 +151,7 @@ mod tests {
                 Command::Master(args) => args.tls,
                 Command::Worker(args) => args.tls,
                 Command::Sentinel(args) => args.tls,
-                _ => tls::Flags::default(),
+                _ => tls::Args::default(),
             };
             assert_eq!(
                 [flags.tls_certificate, flags.tls_key],

@@ -34,7 +34,7 @@ pub struct Args {
     pub insecure: bool,
     /// Certificates.
     #[command(flatten)]
-    pub tls: tls::Flags,
+    pub tls: tls::Args,
     /// postgres://…, mysql://… or sqlite:///path; default: a SQLite file in the data folder.
     #[arg(long, value_name = "URL")]
     pub store: Option<String>,

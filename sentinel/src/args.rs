@@ -42,7 +42,7 @@ pub struct Args {
     pub insecure: bool,
     /// Certificates.
     #[command(flatten)]
-    pub tls: tls::Flags,
+    pub tls: tls::Args,
     /// What is logged, in the form of RUST_LOG.
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,

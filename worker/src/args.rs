@@ -47,7 +47,7 @@ pub struct Args {
     pub labels: Vec<(String, String)>,
     /// Certificates.
     #[command(flatten)]
-    pub tls: tls::Flags,
+    pub tls: tls::Args,
     /// Any other key of the configuration; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,

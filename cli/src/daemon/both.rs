@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(both.worker.static_masters(), ["127.0.0.1:7070"]);
 
         let path = |name: &str| Some(std::path::PathBuf::from(name));
-        let flags = tls::Flags {
+        let flags = tls::Args {
             tls_certificate: path("/c.pem"),
             tls_key: path("/k.pem"),
             tls_authority: path("/a.pem"),

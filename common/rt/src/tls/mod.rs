@@ -13,7 +13,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `settings` | the paths, as configured |
-//! | `flags` | the same as flags of the command line |
+//! | `args` | the same as flags of the command line |
 //! | `material` | what the files hold, checked before use |
 //! | `credentials` | the newest material, kept up to date |
 //! | `expiry` | how much time is left, and when to say so |
@@ -22,22 +22,22 @@
 //! | `stream` | a connection that came in, with TLS or without |
 //! | `words` | why a handshake failed, and what to do |
 
+mod args;
 #[cfg(test)]
 mod authority_test;
 mod connect;
 mod credentials;
 mod expiry;
-mod flags;
 mod gate;
 mod material;
 mod settings;
 mod stream;
 mod words;
 
+pub use args::Args;
 pub use connect::{connect, connect_lazy, endpoint};
 pub use credentials::Credentials;
 pub use expiry::{Reminder, remaining};
-pub use flags::Flags;
 pub use gate::Gate;
 pub use material::Error;
 pub use settings::{Incomplete, Settings};

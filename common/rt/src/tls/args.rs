@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 /// The flags of a node that is spoken to over TLS.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub struct Flags {
+pub struct Args {
     /// Certificate of this node (PEM); with it, its key and the authority everything is over TLS.
     #[arg(long, value_name = "FILE")]
     pub tls_certificate: Option<PathBuf>,
@@ -21,11 +21,11 @@ pub struct Flags {
     pub tls_authority: Option<PathBuf>,
 }
 
-impl Flags {
+impl Args {
     /// Gives them to the loader of a node's configuration.
     #[must_use]
     pub fn give(&self, loader: Loader) -> Loader {
-        let Flags { tls_certificate, tls_key, tls_authority } = self;
+        let Args { tls_certificate, tls_key, tls_authority } = self;
         loader
             .flag("tls.certificate", "--tls-certificate", daemon::path(tls_certificate.as_deref()))
             .flag("tls.key", "--tls-key", daemon::path(tls_key.as_deref()))
@@ -48,8 +48,8 @@ mod tests {
     #[test]
     fn each_flag_sets_its_key() {
         let path = |name: &str| Some(PathBuf::from(name));
-        let flags = Flags { tls_certificate: path("c"), tls_key: path("k"), tls_authority: path("a") };
-        let loaded = flags.give(Loader::new("node")).load::<Node>().unwrap();
+        let args = Args { tls_certificate: path("c"), tls_key: path("k"), tls_authority: path("a") };
+        let loaded = args.give(Loader::new("node")).load::<Node>().unwrap();
         assert_eq!(loaded.value.tls, Settings::new(path("c"), path("k"), path("a")));
         assert_eq!(loaded.origin("node.tls.key"), Origin::Flag("--tls-key".to_owned()));
     }

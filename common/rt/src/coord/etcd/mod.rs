@@ -38,7 +38,7 @@ const FRESH: Duration = Duration::from_secs(1);
 /// Where etcd is and how to speak to it.
 #[derive(Clone)]
 pub struct EtcdOptions {
-    /// Client addresses of the members, `host:port`; a scheme before it does not matter.
+    /// Client addresses of the members, `host:port`, or with http:// before it; with credentials, https://.
     pub endpoints: Vec<String>,
     /// How long one member may take for one call, 100 ms to 5 s.
     pub timeout: Duration,

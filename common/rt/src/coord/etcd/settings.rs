@@ -89,12 +89,16 @@ impl EtcdSettings {
         Ok(options)
     }
 
-    /// Takes from `other` what is empty here. Answers the keys that it took, each with its value as it may be shown.
+    /// Takes from `other` what is empty here; how to get in only where the members are the same, so that no password goes to
+    /// an etcd that it is not for. Answers the keys that it took, each with its value as it may be shown.
     pub fn fill_from(&mut self, other: &EtcdSettings) -> Vec<(&'static str, serde_json::Value)> {
         let mut filled = Vec::new();
         if self.endpoints.is_empty() && !other.endpoints.is_empty() {
             self.endpoints.clone_from(&other.endpoints);
             filled.push(("endpoints", other.endpoints.clone().into()));
+        }
+        if self.endpoints != other.endpoints {
+            return filled;
         }
         if self.user.is_empty() && self.password.is_empty() && !other.user.is_empty() {
             (self.user, self.password) = (other.user.clone(), other.password.clone());
@@ -170,5 +174,7 @@ mod tests {
         let mut own = settings("mine:2379", "me", "p", false);
         assert_eq!(own.fill_from(&settings("h:2379", "u", "hunter2", false)), []);
         assert_eq!(own, settings("mine:2379", "me", "p", false));
+        let mut own = settings("mine:2379", "", "", false);
+        assert_eq!(own.fill_from(&other), [], "another etcd is told no password");
     }
 }

@@ -8,7 +8,9 @@ use crate::daemon;
 use std::path::PathBuf;
 
 /// The flags of a node that is spoken to over TLS.
+// No group of its own: one of this name is the node's, which these are among.
 #[derive(Debug, Clone, Default, clap::Args)]
+#[group(skip)]
 pub struct Args {
     /// Certificate of this node (PEM); with it, its key and the authority everything is over TLS.
     #[arg(long, value_name = "FILE")]

@@ -14,6 +14,9 @@ use shanty_model::id::{JobId, NodeId, RunId};
 use shanty_model::kind::Shape;
 use std::collections::BTreeMap;
 
+/// No store forgets as many numbers as this: a worker that tells of one further on is damaged, and not believed.
+const FAR: u32 = 1_000_000;
+
 /// The largest number of a run that any worker has told, by job.
 pub(super) type RunNumbers = BTreeMap<JobId, u32>;
 
@@ -28,7 +31,7 @@ impl Engine {
             }
             let told = self.told_runs.get(job).copied().unwrap_or(0);
             let known = self.jobs.get(job).map_or(0, |job| job.last_run).max(told);
-            if *number > known {
+            if *number > known && number - known <= FAR {
                 self.told_runs.insert(job.clone(), *number);
                 let message = format!(
                     "{node} works for run `{}`, which the store does not know: it was set back; that number is passed over",
@@ -80,6 +83,9 @@ impl Machine {
     /// A worker holds attempt `number` at shard `index`.
     fn learn_number(&mut self, index: u32, number: u32) {
         let told = self.told_numbers.entry(index).or_default();
+        if number.saturating_sub(*told) > FAR {
+            return;
+        }
         *told = (*told).max(number);
         let part = usize::try_from(index).ok().and_then(|index| self.parts.get_mut(index));
         if let Some(part) = part {

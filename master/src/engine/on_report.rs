@@ -14,6 +14,7 @@ use shanty_model::state::{RunEvent, RunState, ShardEvent, ShardState};
 impl Engine {
     /// An attempt was taken on, began, was refused, or has applied a change.
     pub fn on_update(&mut self, now: Now, node: &NodeId, attempt: &AttemptId, update: Update) {
+        self.heard(now, node);
         let epoch = self.epoch;
         let Some((run, index)) = self.find(node, attempt) else { return };
         let Some(machine) = self.runs.get_mut(&run) else { return };
@@ -55,6 +56,7 @@ impl Engine {
         sequence: u64,
         partial: Vec<u8>,
     ) {
+        self.heard(now, node);
         let ack = |up_to| {
             Command::Tell(
                 node.clone(),
@@ -71,7 +73,7 @@ impl Engine {
             self.commands.push(ack(absorbed));
             return;
         }
-        if sequence > absorbed + 1 {
+        if sequence > absorbed.saturating_add(1) {
             // A piece before it is still to come: the worker sends in order, and again after it attaches.
             return;
         }
@@ -94,6 +96,7 @@ impl Engine {
 
     /// An attempt has ended.
     pub fn on_ended(&mut self, now: Now, node: &NodeId, ending: Ending) {
+        self.heard(now, node);
         let Ending { attempt, outcome, reason, last_sequence } = ending;
         let ack = Command::Tell(
             node.clone(),

@@ -36,6 +36,7 @@ impl Engine {
         for run in self.runs.keys().cloned().collect::<Vec<_>>() {
             self.tick_run(now, &run);
         }
+        self.forget_gone(now);
     }
 
     fn tick_run(&mut self, now: Now, run: &RunId) {

@@ -8,6 +8,11 @@ use shanty_model::id::{NodeId, RunId, nearest};
 use shanty_model::kind::Shape;
 use shanty_model::state::ShardState;
 use shanty_model::telemetry::Telemetry;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// A worker that has been away for so long is not coming back.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(3600);
 
 impl Engine {
     /// A worker has attached. It gets work once its inventory is known.
@@ -44,6 +49,7 @@ impl Engine {
 
     /// A worker has said what it holds: what it should do goes on, what it should not ends.
     pub fn on_inventory(&mut self, now: Now, node: &NodeId, held: &[Held]) {
+        self.heard(now, node);
         let Some(worker) = self.workers.get_mut(node) else { return };
         worker.presence = Presence::Present;
         let incarnation = worker.arrival.incarnation.clone();
@@ -156,8 +162,23 @@ impl Engine {
         }
     }
 
+    /// Forgets workers that went long ago and have no part in anything: where workers come and go under new names, they
+    /// would be looked at for as long as the term lasts.
+    pub(super) fn forget_gone(&mut self, now: Now) {
+        let long_ago = |worker: &Worker| matches!(worker.presence, Presence::Away(since) if now.boot.saturating_sub(since) >= FORGOTTEN_AFTER);
+        if !self.workers.values().any(long_ago) {
+            return;
+        }
+        let parts = self.runs.values().flat_map(|machine| machine.parts.iter());
+        let busy: BTreeSet<NodeId> =
+            parts.filter(|part| part.is_active()).filter_map(|part| part.node().cloned()).collect();
+        self.workers.retain(|node, worker| busy.contains(node) || !long_ago(worker));
+        self.apart.retain(|node, _| self.workers.contains_key(node));
+    }
+
     /// A worker says that it wants to leave.
     pub fn on_leaving(&mut self, now: Now, node: &NodeId, reason: &str) {
+        self.heard(now, node);
         let Some(worker) = self.workers.get_mut(node) else { return };
         if worker.draining {
             return;

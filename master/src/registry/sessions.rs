@@ -243,15 +243,18 @@ impl Registry {
     /// The core leads from now on: it gets all events, beginning with the workers attached already, each of
     /// which is told.
     pub async fn lead(&self, epoch: Epoch, sink: mpsc::Sender<WorkerEvent>) {
-        let arrivals: Vec<Arrival> = {
+        let sessions: Vec<(SessionId, Arrival)> = {
             let mut state = self.lock();
             state.sink = Some(sink.clone());
-            state.sessions.values().map(|session| session.arrival.clone()).collect()
+            state.sessions.values().map(|session| (session.id, session.arrival.clone())).collect()
         };
-        for arrival in arrivals {
+        for (id, arrival) in sessions {
             let node = arrival.node.clone();
-            send(Some(sink.clone()), WorkerEvent::Attached(arrival)).await;
-            self.send(&node, Outbound::Announce(epoch));
+            // One that went, or came anew, since then has told so itself.
+            if self.is_current(&node, id) {
+                send(Some(sink.clone()), WorkerEvent::Attached(arrival)).await;
+                self.send(&node, Outbound::Announce(epoch));
+            }
         }
     }
 

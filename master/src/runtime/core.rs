@@ -6,7 +6,7 @@ use super::turn::turn;
 use crate::election::{Mandate, Term};
 use crate::engine::{Command, Engine, Now, Order, RunView};
 use crate::registry::{Outbound, Registry, WorkerEvent};
-use crate::store::{self, Mutation, RequestRecord, Retention, Store};
+use crate::store::{self, Mutation, RequestRecord, Store};
 use shanty_model::id::{NodeId, RunId};
 use shanty_rt::backoff::Backoff;
 use shanty_rt::clock;
@@ -16,21 +16,17 @@ use tokio::sync::{mpsc, oneshot};
 
 /// How often time is told to the engine, and views to watchers.
 const TICK: Duration = Duration::from_millis(100);
-/// How often history is pruned.
-const PRUNE_EVERY: Duration = Duration::from_secs(60);
-
 /// An answer that waits for its commit.
 type Waiting = (oneshot::Sender<Result<Answer, Error>>, Result<Answer, Error>);
 
 /// The owner of the engine in one term.
 pub(super) struct Core<'t> {
     pub(super) engine: Engine,
-    pub(super) mandate: Mandate<'t>,
+    pub(super) mandate: &'t Mandate<'t>,
     pub(super) term: &'t Term,
     pub(super) store: Store,
     pub(super) registry: Arc<Registry>,
     pub(super) feeds: Arc<Feeds>,
-    pub(super) retention: Retention,
 }
 
 /// Why a term ended from within.
@@ -55,7 +51,6 @@ impl Core<'_> {
     ) -> Result<(), Ended> {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-        let mut prune_at = clock::boottime() + PRUNE_EVERY;
         loop {
             let mut waiting: Vec<Waiting> = Vec::new();
             let mut ticked = false;
@@ -73,10 +68,6 @@ impl Core<'_> {
                 self.show_watched();
             }
             self.term.gates().tick_dispatch();
-            if clock::boottime() >= prune_at && self.mandate.is_live() {
-                prune_at = clock::boottime() + PRUNE_EVERY;
-                self.prune().await;
-            }
         }
     }
 
@@ -88,7 +79,13 @@ impl Core<'_> {
     ) -> Result<(), Ended> {
         for call in turn(first, calls) {
             match call {
-                Call::Look(look) => look(&self.engine, now()),
+                Call::Look(look) => {
+                    // Nobody is shown what is not stored yet.
+                    if !waiting.is_empty() {
+                        self.carry_out(std::mem::take(waiting)).await?;
+                    }
+                    look(&self.engine, now());
+                }
                 Call::Heed(SentinelWord { sentinel, voters, found, clocks }) => {
                     self.engine.on_found(now(), &sentinel, &voters, found);
                     self.engine.on_clocks(now(), clocks);
@@ -98,12 +95,14 @@ impl Core<'_> {
                     self.term.resign(target);
                 }
                 Call::Ask(key, ask, reply) => {
-                    // Two requests under one id in one turn: the second must see the first one stored.
-                    if key.is_some() && !waiting.is_empty() {
-                        self.carry_out(std::mem::take(waiting)).await?;
-                    }
+                    let is_keyed = key.is_some();
                     let answer = self.answer(key, *ask).await;
                     waiting.push((reply, answer));
+                    // The next one under the same id must see this one stored, and the loop must be seen to live between
+                    // any two that ask the store.
+                    if is_keyed {
+                        return Ok(());
+                    }
                 }
             }
         }
@@ -249,13 +248,13 @@ impl Core<'_> {
     /// Commits, trying again while the store is away and this master may still act.
     async fn commit(&self, batch: &[Mutation]) -> Result<(), Ended> {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(500));
-        let mut done = self.store.commit(&self.mandate, batch).await;
+        let mut done = self.store.commit(self.mandate, batch).await;
         while let Err(error @ store::Error::Unavailable(_)) = &done
             && self.mandate.is_live()
         {
             tracing::warn!(%error, mutations = batch.len(), "store does not take a batch; trying again");
             tokio::time::sleep(backoff.next_wait()).await;
-            done = self.store.recommit(&self.mandate, batch).await;
+            done = self.store.recommit(self.mandate, batch).await;
         }
         Ok(done?)
     }
@@ -265,13 +264,6 @@ impl Core<'_> {
             if let Some(view) = self.engine.view(now(), &run) {
                 self.feeds.show(view);
             }
-        }
-    }
-
-    async fn prune(&self) {
-        match self.store.prune(&self.mandate, now().unix_ms(), self.retention).await {
-            Ok(pruned) => tracing::debug!(?pruned, "history pruned"),
-            Err(error) => tracing::warn!(%error, "cannot prune history; will try again"),
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::call::{CoreHandle, Leading};
 use super::core::Core;
 use super::feed::Feeds;
+use super::prune;
 use crate::election::{Mandate, Reign, Term};
 use crate::engine::{Engine, Now, Options, Stored};
 use crate::registry::Registry;
@@ -80,12 +81,11 @@ impl LeaderRoom {
         let (sink, events) = mpsc::channel(EVENTS);
         let mut core = Core {
             engine,
-            mandate,
+            mandate: &mandate,
             term,
             store: self.store.clone(),
             registry: self.registry.clone(),
             feeds: feeds.clone(),
-            retention: self.options.retention,
         };
         let since_unix_ms = now.unix_ms();
         self.leading.handle.send_replace(Some(CoreHandle {
@@ -102,6 +102,7 @@ impl LeaderRoom {
         let ended = tokio::select! {
             ended = core.run(incoming, events) => ended,
             () = announce => Ok(()),
+            () = prune::keep(&self.store, &mandate, self.options.retention) => Ok(()),
         };
         ended.map_err(|ended| match ended {
             super::core::Ended::Store(error) => error,

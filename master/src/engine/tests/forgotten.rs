@@ -3,7 +3,7 @@
 use super::rate::spec;
 use super::sync::{copy, sync_spec};
 use super::*;
-use shanty_model::kind::db_sync::Partial;
+use shanty_model::kind::db_sync::{Partial, Step};
 use shanty_model::state::{RunState, ShardState};
 
 fn held(attempt: &AttemptId, acked: u64) -> Held {
@@ -70,23 +70,15 @@ fn a_name_that_a_worker_has_is_not_given_out_again() {
     let unknown = attempts(&old).pop().unwrap();
     assert_eq!(unknown.shard.run, rate);
     // A second attempt at the plan, of which the store knows the first alone.
-    let (planner, first) = old.attempt(&run, shanty_model::kind::db_sync::Step::Plan);
+    let (planner, first) = old.attempt(&run, Step::Plan);
     old.engine.on_gone(old.now, &node(&planner), "first");
     let other = if planner == "w1" { "w2" } else { "w1" };
     old.pass(2500 * MS, &[other]);
-    let second = old.attempt(&run, shanty_model::kind::db_sync::Step::Plan).1;
+    let second = old.attempt(&run, Step::Plan).1;
     assert_eq!((first.number, second.number), (1, 2));
     old.stored.truncate(kept);
 
-    let job = old.stored.iter().rev().find_map(|mutation| match mutation {
-        Mutation::InsertJob(job) | Mutation::UpdateJob(job) => Some(job.clone()),
-        _ => None,
-    });
-    let runs = vec![stored_run(&old, &run)];
-    let stored = Stored { runs, jobs: job.into_iter().collect(), ..Stored::default() };
-    let engine = Engine::take_over(old.now, Epoch(2), &node("m2"), Options::default(), stored);
-    let mut new = World { engine, now: old.now, stored: old.stored.clone(), told: Vec::new() };
-    new.settle();
+    let mut new = old.taken_over(&[&run]);
     new.attach(other, "first", &[held(&second, 0), held(&unknown, 0)]);
     let cancelled: Vec<AttemptId> = new.cancels().into_iter().map(|(_, attempt, _)| attempt).collect();
     assert!(cancelled.contains(&second) && cancelled.contains(&unknown), "{cancelled:?}");
@@ -96,7 +88,7 @@ fn a_name_that_a_worker_has_is_not_given_out_again() {
     assert!(told);
     new.attach(&planner, "second", &[]);
     new.pass(3000 * MS, &["w1", "w2"]);
-    assert_eq!(new.attempt(&run, shanty_model::kind::db_sync::Step::Plan).1.number, 3);
+    assert_eq!(new.attempt(&run, Step::Plan).1.number, 3);
     let next = new.start(Spec::DbSync(Box::new(sync_spec(1))));
     assert_eq!((rate.number, next.number), (2, 3));
 }

@@ -151,6 +151,29 @@ fn a_leader_that_hears_no_worker_leaves_everyone_their_share() {
 }
 
 #[test]
+fn a_worker_that_says_anything_is_heard() {
+    let mut world = World::with_workers(&["w1", "w2"]);
+    world.start(spec(100.0, 3600));
+    world.begin_all();
+    let (_, its) = world.assigned().into_iter().find(|(on, _)| *on == node("w2")).unwrap();
+    for _ in 0..100 {
+        world.pass(100 * MS, &["w1"]);
+        world.engine.on_update(world.now, &node("w2"), &its.attempt, Update::Running);
+    }
+    assert!(!world.notes().contains(&"WORKER_LOST".to_owned()), "its heartbeats alone are lost");
+}
+
+#[test]
+fn a_worker_that_went_long_ago_is_forgotten() {
+    let mut world = World::with_workers(&["w1", "w2"]);
+    world.engine.on_gone(world.now, &node("w2"), "first");
+    for (seconds, known) in [(3599, 2), (2, 1)] {
+        world.pass(Duration::from_secs(seconds), &["w1"]);
+        assert_eq!(world.engine.workers(world.now).len(), known, "{seconds} s later");
+    }
+}
+
+#[test]
 fn a_leader_that_was_held_up_does_not_take_its_own_deafness_for_the_workers_silence() {
     let mut world = World::with_workers(&["w1", "w2"]);
     world.start(spec(100.0, 60));

@@ -161,10 +161,18 @@ impl World {
             .collect()
     }
 
-    /// A new leader takes the run over; its workers have not attached.
+    /// A new leader takes the runs over, with the jobs that are stored; its workers have not attached.
     pub(super) fn taken_over(&self, runs: &[&RunId]) -> World {
         let runs = runs.iter().map(|run| stored_run(self, run)).collect();
-        let stored = Stored { runs, ..Stored::default() };
+        let jobs: BTreeMap<_, _> = self
+            .stored
+            .iter()
+            .filter_map(|mutation| match mutation {
+                Mutation::InsertJob(job) | Mutation::UpdateJob(job) => Some((job.id.clone(), job.clone())),
+                _ => None,
+            })
+            .collect();
+        let stored = Stored { runs, jobs: jobs.into_values().collect(), ..Stored::default() };
         let engine = Engine::take_over(self.now, Epoch(2), &node("m2"), Options::default(), stored);
         let mut world = World { engine, now: self.now, stored: self.stored.clone(), told: Vec::new() };
         world.settle();

@@ -204,31 +204,29 @@ fn status(cluster: &v1::Cluster, cx: &Context) -> String {
 
 /// The last terms, the newest first.
 fn why(terms: &v1::ListTermsResponse, cx: &Context) -> String {
-    let blocks: Vec<String> = terms.terms.iter().map(|term| story(term, cx)).collect();
+    let terms = &terms.terms;
+    let before = terms.iter().skip(1).map(Some).chain([None]);
+    let blocks: Vec<String> =
+        terms.iter().zip(before).map(|(term, before)| story(term, before, cx)).collect();
     if blocks.is_empty() { "no term has begun yet".to_owned() } else { blocks.join("\n\n") }
 }
 
-/// How a term began and ended.
-fn story(term: &v1::Term, cx: &Context) -> String {
+/// How a term began, after the one `before` it, and ended.
+fn story(term: &v1::Term, before: Option<&v1::Term>, cx: &Context) -> String {
     let paint = cx.screen.out;
+    let vacant = before.and_then(|before| since(before.end_time.as_ref()?, term.start_time.as_ref()?));
+    let vacant = vacant
+        .map(|vacant| format!(", {} after the end of the last one", quantity::time(vacant)))
+        .unwrap_or_default();
     let mut lines = vec![format!(
-        "{}  {} led from {}: {}",
+        "{}  {} led from {}{vacant}: {}",
         paint.strong(&format!("term {}", term.epoch)),
         paint.strong(bare(&term.leader)),
         quantity::clock(term.start_time.as_ref()),
         term.start_reason
     )];
-    if let Some(end) = &term.end_time {
-        let after = term.suspect_time.as_ref().and_then(|suspect| since(suspect, end));
-        let after = after
-            .map(|took| format!(", {} after the first evidence", quantity::time(took)))
-            .unwrap_or_default();
-        lines.push(format!(
-            "  ended {} by {}{after}: {}",
-            quantity::clock(Some(end)),
-            bare(&term.ended_by),
-            paint.bad(&term.end_reason)
-        ));
+    if !term.end_reason.is_empty() {
+        lines.push(format!("  {}: {}", ended(term), paint.bad(&term.end_reason)));
     }
     for vote in &term.votes {
         lines.push(format!("  vote  {:<10} {:<6} {}", bare(&vote.sentinel), vote.evidence, vote.message));
@@ -241,6 +239,16 @@ fn story(term: &v1::Term, cx: &Context) -> String {
         lines.push(format!("  {mark:<5} {:<10} {text}", bare(&candidate.master)));
     }
     lines.join("\n")
+}
+
+/// When a term ended, by whom, and how long after the first evidence.
+fn ended(term: &v1::Term) -> String {
+    let Some(end) = &term.end_time else { return "ended".to_owned() };
+    let who = if term.ended_by == term.leader { "itself" } else { bare(&term.ended_by) };
+    let after = term.suspect_time.as_ref().and_then(|suspect| since(suspect, end));
+    let after =
+        after.map(|took| format!(", {} after the first evidence", quantity::time(took))).unwrap_or_default();
+    format!("ended {} by {who}{after}", quantity::clock(Some(end)))
 }
 
 /// Time from one instant to a later one.

@@ -195,6 +195,11 @@ async fn other_refusals_keep_their_codes() {
     {
         assert!(why.contains(part), "{part}: {why}");
     }
+    for part in
+        [", 1.0 s after the end of the last one: nominated by s2", "by itself: this master is stopping"]
+    {
+        assert!(why.contains(part), "{part}: {why}");
+    }
     assert!(of(&["cluster", "pause", "30m"]).await.out.contains("paused until"));
     assert!(of(&["cluster", "resume"]).await.out.contains("by the leader's lease"));
     assert!(of(&["cluster", "sentinel", "add", "s4"]).await.out.contains("by 1 of the sentinels s4"));

@@ -430,7 +430,17 @@ impl v1::cluster_service_server::ClusterService for Part {
                 },
             ],
         };
-        Ok(Response::new(v1::ListTermsResponse { terms: vec![term], next_page_token: String::new() }))
+        let next = v1::Term {
+            epoch: 7,
+            leader: "nodes/m2".into(),
+            start_time: at(203),
+            start_reason: "nominated by s2".into(),
+            end_time: at(300),
+            end_reason: "this master is stopping".into(),
+            ended_by: "nodes/m2".into(),
+            ..v1::Term::default()
+        };
+        Ok(Response::new(v1::ListTermsResponse { terms: vec![next, term], next_page_token: String::new() }))
     }
 
     async fn force_failover(

@@ -101,6 +101,17 @@ name_id!(
     "connections"
 );
 
+impl NodeId {
+    /// The name as people count: `m2` comes before `m10`. What precedes its last digits, the number that these are, and
+    /// the name, for numbers with zeros in front.
+    #[must_use]
+    pub fn counted(&self) -> (&str, u64, &str) {
+        let head = self.0.trim_end_matches(|c: char| c.is_ascii_digit());
+        let number = self.0.strip_prefix(head).and_then(|digits| digits.parse().ok()).unwrap_or(0);
+        (head, number, &self.0)
+    }
+}
+
 impl JobId {
     /// The job of runs that were started without one.
     #[must_use]
@@ -258,6 +269,15 @@ mod tests {
         assert_eq!(json, "\"nightly-1.17/3#2\"");
         assert_eq!(serde_json::from_str::<AttemptId>(&json).unwrap(), attempt);
         assert_eq!("jobs/nightly".parse::<JobId>().unwrap(), "nightly".parse().unwrap());
+    }
+
+    #[test]
+    fn nodes_are_counted_as_people_count() {
+        let mut nodes: Vec<NodeId> =
+            ["m10", "m2", "worker", "m02", "m", "m1-2"].map(|name| name.parse().unwrap()).into();
+        nodes.sort_by(|one, other| one.counted().cmp(&other.counted()));
+        let names: Vec<&str> = nodes.iter().map(NodeId::as_str).collect();
+        assert_eq!(names, ["m", "m02", "m2", "m10", "m1-2", "worker"]);
     }
 
     #[test]

@@ -29,7 +29,7 @@ const NOMINATION: Duration = Duration::from_secs(3);
 /// Terms in one answer, when nobody says how many, and at most.
 const TERMS: (u32, u32) = (10, 100);
 /// Sentinels that can vote: fewer decide nothing, more only take time.
-const VOTERS: RangeInclusive<usize> = 3..=7;
+const VOTERS: RangeInclusive<usize> = SentinelSet::FEWEST..=7;
 /// How long sentinels can be told to keep still.
 const PAUSES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
 
@@ -96,9 +96,9 @@ impl Api {
     /// The masters that may follow `leader`: the one asked for, then the others, the best first.
     pub(super) fn successors(&self, target: &str, leader: &NodeId) -> Result<Vec<NodeId>, Status> {
         let members = self.members.borrow().clone();
-        let mut others: Vec<_> = members.masters.into_values().filter(|info| info.node != *leader).collect();
-        others.sort_by_key(|info| (std::cmp::Reverse(info.priority), info.node.clone()));
-        let mut candidates: Vec<NodeId> = others.into_iter().map(|info| info.node).collect();
+        let mut others: Vec<_> = members.masters.values().filter(|info| info.node != *leader).collect();
+        others.sort_by_key(|info| (std::cmp::Reverse(info.priority), info.node.counted()));
+        let mut candidates: Vec<NodeId> = others.into_iter().map(|info| info.node.clone()).collect();
         if candidates.is_empty() {
             return Err(status::precondition(
                 "NO_OTHER_MASTER",
@@ -209,6 +209,10 @@ impl Api {
             if let Some(ended) = record::read::<Ending>(&entry.key, &entry.value) {
                 end(terms.entry(ended.term.0).or_default(), &ended);
             }
+        }
+        // Whoever led in these could not say why they ended.
+        for term in terms.values_mut().rev().skip(1).filter(|term| term.end_reason.is_empty()) {
+            term.end_reason = "its lease ran out".to_owned();
         }
         let wanted = terms.into_iter().rev().filter_map(|(number, term)| {
             let epoch = u32::try_from(number).unwrap_or(u32::MAX);

@@ -11,7 +11,7 @@ use super::options::{Options, Timers};
 use shanty_model::epoch::Epoch;
 use shanty_model::id::NodeId;
 use shanty_rt::clock;
-use shanty_rt::coord::record::{self, Beginning, LeaderInfo, Nominee, TermRecord};
+use shanty_rt::coord::record::{self, Beginning, Candidacy, Ending, LeaderInfo, Nominee, TermRecord};
 use shanty_rt::coord::{Compare, Coord, Entry, Error, Keys, LeaseId, Op};
 use std::sync::Arc;
 use std::time::Duration;
@@ -204,7 +204,14 @@ impl Candidate {
             Compare::ModifiedAt(self.keys.term(), claim.term_revision),
         ];
         let reason = format!("the store was at term {}, ahead of the coordinator", epoch.0.saturating_sub(1));
-        let revision = match self.coord.txn(when, self.proclaim(epoch, claim.lease, reason)).await {
+        let ending = self.own_ending(claim.epoch, None, &format!("never led: {reason}"));
+        let mut then = self.proclaim(epoch, claim.lease, reason);
+        then.push(Op::Put {
+            key: self.keys.ended(ending.term.0),
+            value: record::write(&ending),
+            lease: None,
+        });
+        let revision = match self.coord.txn(when, then).await {
             Ok(outcome) if outcome.succeeded => outcome.revision,
             // Not held any more, or done by the try before this one.
             Ok(_) => match self.coord.get(&self.keys.term()).await? {
@@ -222,7 +229,8 @@ impl Candidate {
             .is_some_and(|record| record.term == epoch && record.incarnation == self.options.incarnation)
     }
 
-    /// Gives the key back, if it is still this claim's, and names who shall take it, if that was asked for.
+    /// Gives the key back, if it is still this claim's, names who shall take it, if that was asked for, and leaves the
+    /// reason in the history.
     pub(super) async fn release(&self, claim: &Claim, to: Option<NodeId>, reason: &str) {
         let given = tokio::time::timeout(self.timers.nominee_ttl, self.hand_over(claim, to, reason)).await;
         match given {
@@ -237,7 +245,11 @@ impl Candidate {
     }
 
     async fn hand_over(&self, claim: &Claim, to: Option<NodeId>, reason: &str) -> Result<(), Error> {
-        let mut then = vec![Op::Delete(self.keys.leader())];
+        let ending = self.own_ending(claim.epoch, to.as_ref(), reason);
+        let mut then = vec![
+            Op::Delete(self.keys.leader()),
+            Op::Put { key: self.keys.ended(ending.term.0), value: record::write(&ending), lease: None },
+        ];
         if let Some(node) = to {
             let (lease, _) = self.coord.grant(self.timers.nominee_ttl).await?;
             let by = self.options.node.clone();
@@ -253,6 +265,25 @@ impl Candidate {
         // Ends the key too, whatever came of the transaction.
         self.coord.revoke(claim.lease).await?;
         given.map(|_| ())
+    }
+
+    /// The end of a term by who led in it.
+    fn own_ending(&self, term: Epoch, heir: Option<&NodeId>, reason: &str) -> Ending {
+        let asked_for = |node: &NodeId| Candidacy {
+            node: node.clone(),
+            score: "as was asked for".to_owned(),
+            refused: String::new(),
+        };
+        Ending {
+            term,
+            node: self.options.node.clone(),
+            by: self.options.node.clone(),
+            reason: reason.to_owned(),
+            votes: Vec::new(),
+            candidates: heir.map(asked_for).into_iter().collect(),
+            suspected_unix_ms: 0,
+            unix_ms: clock::unix_ms(),
+        }
     }
 
     /// Revokes a lease of ours; it ends by itself when this fails.

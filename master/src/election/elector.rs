@@ -44,6 +44,8 @@ pub struct Elector {
     rest_until: Duration,
     /// A lease that may own the leader key while a claim is under way.
     held: Option<LeaseId>,
+    /// It was said that the store keeps this master from leading.
+    storeless: bool,
 }
 
 impl std::fmt::Debug for Elector {
@@ -59,7 +61,14 @@ impl Elector {
         let keys = Keys::new(&options.cluster);
         let timers = Timers::for_ttl(options.lease_ttl);
         let candidate = Candidate { coord, keys, options, timers };
-        Elector { candidate, store, board: Board::new(), rest_until: Duration::ZERO, held: None }
+        Elector {
+            candidate,
+            store,
+            board: Board::new(),
+            rest_until: Duration::ZERO,
+            held: None,
+            storeless: false,
+        }
     }
 
     /// Who leads, for as long as this master runs.
@@ -186,20 +195,27 @@ impl Elector {
         }))
     }
 
-    /// Whether a term could be of use: without the store nobody can lead, and terms would only be used up.
-    async fn store_answers(&self) -> bool {
+    /// Whether a term could be of use: without the store nobody can lead, and terms would only be used up. What keeps it from
+    /// being so is said once.
+    async fn store_answers(&mut self) -> bool {
         let limit = self.candidate.timers.canary_silence;
-        match tokio::time::timeout(limit, self.store.canary(Epoch::NONE)).await {
-            Ok(Ok(()) | Err(FenceError::Superseded { .. })) => true,
-            Ok(Err(error @ FenceError::Unavailable(_))) => {
-                tracing::warn!(%error, "nobody leads, and this master does not try without its store");
-                false
-            }
-            Err(_) => {
-                tracing::warn!("nobody leads, and this master does not try: its store does not answer");
-                false
+        let why = match tokio::time::timeout(limit, self.store.canary(Epoch::NONE)).await {
+            Ok(Ok(()) | Err(FenceError::Superseded { .. })) => None,
+            Ok(Err(FenceError::Unavailable(why))) => Some(why),
+            Err(_) => Some("it does not answer in time".to_owned()),
+        };
+        let answers = why.is_none();
+        if std::mem::replace(&mut self.storeless, !answers) == answers {
+            match why {
+                Some(why) => tracing::warn!(
+                    why,
+                    "nobody leads, and this master does not try without its store: see that the database of `master.store` runs \
+                     and can be written to"
+                ),
+                None => tracing::info!("the store answers this master again"),
             }
         }
+        answers
     }
 
     /// Reigns until the term is over, then gives the key back.

@@ -214,6 +214,12 @@ impl Master {
             .unwrap()
             .clone()
     }
+
+    /// Waits until it knows of so many masters.
+    async fn sees_masters(&mut self, count: usize) {
+        let known = self.members.wait_for(|members| members.masters.len() == count);
+        tokio::time::timeout(PATIENCE, known).await.expect("in time").unwrap();
+    }
 }
 
 struct World {
@@ -276,8 +282,7 @@ async fn one_of_two_reigns_and_the_other_follows_when_it_dies() {
     assert_eq!((leader.node.as_str(), leader.address.as_str(), leader.epoch), ("m1", "m1:7070", Epoch(1)));
     assert!(!seen.mine);
     assert!(first.sees(|l| l.mine).await.leader.is_some());
-    let both = second.members.wait_for(|m| m.masters.len() == 2);
-    tokio::time::timeout(PATIENCE, both).await.unwrap().unwrap();
+    second.sees_masters(2).await;
     // Long enough that a lease which is not renewed would have ended.
     tokio::time::sleep(TTL * 2).await;
     assert_eq!(*second.shown.borrow(), Shown::default());
@@ -331,15 +336,13 @@ async fn a_master_that_stops_hands_over_at_once() {
     let mut first = world.master("m1");
     first.reigns().await;
     let mut second = world.master("m2");
-    let both = first.members.wait_for(|m| m.masters.len() == 2);
-    tokio::time::timeout(PATIENCE, both).await.unwrap().unwrap();
+    first.sees_masters(2).await;
     let stopped = Instant::now();
     first.stop.cancel();
     assert_eq!(second.reigns().await, Epoch(2));
     assert!(stopped.elapsed() < Duration::from_secs(4), "it waited for the lease: {:?}", stopped.elapsed());
     first.scope.next_end().await;
-    let members = second.members.wait_for(|m| m.masters.len() == 1);
-    tokio::time::timeout(PATIENCE, members).await.unwrap().unwrap();
+    second.sees_masters(1).await;
 }
 
 #[tokio::test]
@@ -425,8 +428,7 @@ async fn a_hung_dispatch_loop_resigns() {
     let mut first = world.master("m1");
     first.reigns().await;
     let mut second = world.master("m2");
-    let both = first.members.wait_for(|m| m.masters.len() == 2);
-    tokio::time::timeout(PATIENCE, both).await.unwrap().unwrap();
+    first.sees_masters(2).await;
     first.hung.store(true, Ordering::SeqCst);
     assert_eq!(second.reigns().await, Epoch(2));
     first.shows(|shown| shown.epoch.is_none()).await;
@@ -461,8 +463,7 @@ async fn a_resigning_leader_chooses_its_successor() {
     let mut first = world.master("m1");
     first.reigns().await;
     let (_second, mut third) = (world.master("m2"), world.master("m3"));
-    let all = first.members.wait_for(|m| m.masters.len() == 3);
-    tokio::time::timeout(PATIENCE, all).await.unwrap().unwrap();
+    first.sees_masters(3).await;
     *first.resign_to.lock().unwrap() = Some("m3".parse().unwrap());
     assert_eq!(third.reigns().await, Epoch(2), "by rank it would have been m1 or m2");
     assert_eq!(first.sees(|l| l.largest_epoch == Epoch(2)).await.leader.unwrap().node.as_str(), "m3");
@@ -474,8 +475,7 @@ async fn a_master_that_rests_leads_at_once_when_it_is_named() {
     let mut first = world.master("m1");
     first.reigns().await;
     let mut second = world.master("m2");
-    let both = first.members.wait_for(|m| m.masters.len() == 2);
-    tokio::time::timeout(PATIENCE, both).await.unwrap().unwrap();
+    first.sees_masters(2).await;
     first.hung.store(true, Ordering::SeqCst);
     assert_eq!(second.reigns().await, Epoch(2));
     first.hung.store(false, Ordering::SeqCst);

@@ -32,10 +32,10 @@ pub(super) fn wait(
     if before_me.is_some() { grace } else { grace + by_rank }
 }
 
-/// Place of `me` by priority, then by name; the last place when it is not registered (yet).
+/// Place of `me` by priority, then by number; the last place when it is not registered (yet).
 fn rank(me: &NodeId, last: Option<&NodeId>, masters: &Masters) -> u32 {
     let mut ranked: Vec<&NodeInfo> = masters.values().collect();
-    ranked.sort_by_key(|info| (Some(&info.node) == last, Reverse(info.priority), &info.node));
+    ranked.sort_by_key(|info| (Some(&info.node) == last, Reverse(info.priority), info.node.counted()));
     let place = ranked.iter().position(|info| info.node == *me).unwrap_or(masters.len());
     u32::try_from(place).unwrap_or(u32::MAX)
 }

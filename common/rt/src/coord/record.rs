@@ -66,14 +66,14 @@ pub struct Beginning {
     pub unix_ms: i64,
 }
 
-/// How a term was ended from outside.
+/// How a term was ended, from outside or by who led in it. A term whose lease ran out has none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ending {
     /// The term.
     pub term: Epoch,
     /// Who led in it.
     pub node: NodeId,
-    /// Who ended it: a sentinel, or the master that an operator spoke to.
+    /// Who ended it: a sentinel, the master that an operator spoke to, or its leader.
     pub by: NodeId,
     /// Why, for people.
     pub reason: String,
@@ -88,6 +88,14 @@ pub struct Ending {
     pub suspected_unix_ms: i64,
     /// When, milliseconds since 1970.
     pub unix_ms: i64,
+}
+
+impl Ending {
+    /// Whether it was ended against its leader's will.
+    #[must_use]
+    pub fn is_from_outside(&self) -> bool {
+        self.by != self.node
+    }
 }
 
 /// A vote as history keeps it.
@@ -132,6 +140,9 @@ pub struct SentinelSet {
 }
 
 impl SentinelSet {
+    /// Fewest sentinels that can decide anything.
+    pub const FEWEST: usize = 3;
+
     /// Votes that decide: more than half of all members, whether they are up or not.
     #[must_use]
     pub fn quorum(&self) -> usize {

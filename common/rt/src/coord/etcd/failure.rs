@@ -103,9 +103,10 @@ fn never_connected(status: &tonic::Status) -> bool {
     false
 }
 
-/// etcd's answers that come before a request is proposed ("require leader" is checked first).
+/// etcd's answer that comes before a request is proposed ("require leader" is checked first). A server that stops says
+/// "server stopped" of what it has proposed as well.
 fn refused_before_it_began(text: &str) -> bool {
-    text.contains("etcdserver: no leader") || text.contains("etcdserver: server stopped")
+    text.contains("etcdserver: no leader")
 }
 
 /// Whoever is refused for these was let in before, and will be again when a new client has shown its password: a member that

@@ -14,9 +14,10 @@ use crate::nominate::{self, Field};
 use crate::picture::{Change, Kept, Picture};
 use shanty_model::epoch::Epoch;
 use shanty_model::id::NodeId;
-use shanty_rt::coord::record::{self, Candidacy, Cast, Ending, LeaderInfo, Nominee, Vote};
+use shanty_rt::coord::record::{self, Candidacy, Cast, Ending, LeaderInfo, Nominee, SentinelSet, Vote};
 use shanty_rt::coord::{Compare, Entry, Keys, LeaseId, Op, Role, WatchEvent};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
 /// A master whose term was ended is the last candidate for this long, milliseconds, and none on grey evidence.
@@ -30,8 +31,6 @@ const MOST_GREY: usize = 3;
 const SEEN: Duration = Duration::from_millis(600);
 /// A vote is taken back when there was no reason for it for two probes.
 const PROBES_BACK: u32 = 2;
-/// Fewest sentinels that can decide anything.
-pub(crate) const FEWEST: usize = 3;
 
 /// The time, twice: for decisions and for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +55,31 @@ pub(crate) struct Brain {
     vote: Option<Vote>,
     /// Since when there is no reason for the vote.
     calm: Option<Duration>,
+    held: Option<Held>,
+}
+
+/// Why a sentinel that sees something against the leader does not vote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// Workers hear a leader that the sentinel does not.
+    Witnesses,
+    /// For half a reason a leader that has just begun is let be, and one of many that were ended for such lately.
+    Spared,
+    /// It reaches neither the other sentinels nor another master.
+    Alone,
+    /// No other master is fit to follow.
+    NoSuccessor,
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Held::Witnesses => "workers hear it: see why the sentinels do not",
+            Held::Spared => "it has just begun, or others were ended for as little lately: see what its nodes share",
+            Held::Alone => "this sentinel reaches neither a majority of the sentinels nor another master: see its network",
+            Held::NoSuccessor => "no other master is fit to lead: see that a second one is up and well",
+        })
+    }
 }
 
 /// The end of a term, ready to be carried out.
@@ -83,6 +107,7 @@ impl Brain {
             complaint: None,
             vote: None,
             calm: None,
+            held: None,
         }
     }
 
@@ -143,6 +168,11 @@ impl Brain {
         self.doubt.tilted()
     }
 
+    /// What keeps it from a vote that there is evidence for.
+    pub(crate) fn held(&self) -> Option<Held> {
+        self.held
+    }
+
     /// Clocks of the other masters that answered lately, and this sentinel's own, minus the leader's, milliseconds.
     pub(crate) fn clocks(&self, now: Now) -> BTreeMap<NodeId, i64> {
         let Some(leader) = &self.picture.leader else { return BTreeMap::new() };
@@ -156,7 +186,9 @@ impl Brain {
     }
 
     fn reconsider(&mut self, now: Now) {
-        let wanted = self.consider(now);
+        let considered = self.consider(now);
+        self.held = considered.as_ref().err().copied();
+        let wanted = considered.unwrap_or(None);
         let leader = self.leads.map(|(created, _)| created);
         match (&self.vote, wanted) {
             (_, Some(new)) if self.vote.as_ref().is_none_or(|old| is_news(old, &new)) => {
@@ -174,29 +206,33 @@ impl Brain {
         }
     }
 
-    /// The vote that there is reason for now.
-    fn consider(&mut self, now: Now) -> Option<Vote> {
-        let leader = self.picture.leader.clone()?;
+    /// The vote that there is reason for now, or what keeps it back.
+    fn consider(&mut self, now: Now) -> Result<Option<Vote>, Held> {
+        let Some(leader) = self.picture.leader.clone() else { return Ok(None) };
         let members = self.picture.members();
-        if members.len() < FEWEST || !members.contains(&self.me) || self.doubt.tilted().is_some() {
-            return None;
+        if members.len() < SentinelSet::FEWEST || !members.contains(&self.me) || self.doubt.tilted().is_some()
+        {
+            return Ok(None);
         }
-        let finding = self.against(now, &leader)?;
-        if self.is_alone(now, &leader) || self.candidates(now, &leader, finding.class).is_empty() {
-            return None;
+        let Some(finding) = self.against(now, &leader)? else { return Ok(None) };
+        if self.is_alone(now, &leader) {
+            return Err(Held::Alone);
+        }
+        if !self.successors(now, &leader, finding.class).iter().any(is_fit) {
+            return Err(Held::NoSuccessor);
         }
         let ago_ms = i64::try_from(now.boot.saturating_sub(finding.since).as_millis()).unwrap_or(0);
-        Some(Vote {
+        Ok(Some(Vote {
             against: leader.entry.create_revision,
             class: finding.class.to_string(),
             why: finding.why,
             suspected_unix_ms: now.unix_ms.saturating_sub(ago_ms),
-        })
+        }))
     }
 
-    /// What there is against the leader, as far as it may count.
-    fn against(&mut self, now: Now, leader: &Kept<LeaderInfo>) -> Option<Finding> {
-        let record = self.records.get(&leader.record.node)?;
+    /// What there is against the leader, if it may count.
+    fn against(&mut self, now: Now, leader: &Kept<LeaderInfo>) -> Result<Option<Finding>, Held> {
+        let Some(record) = self.records.get(&leader.record.node) else { return Ok(None) };
         let found = record.judge(now.boot, &self.limits, self.doubt.multiplier());
         let silence = record.silence(now.boot);
         let witnesses: Vec<_> = self
@@ -209,14 +245,17 @@ impl Brain {
         if let Some(Finding { class: Class::Silent, .. }) = found
             && witnesses.iter().any(|witnesses| witnesses.prove_life(silence))
         {
-            return None;
+            return Err(Held::Witnesses);
         }
         self.complaint = complaint.is_some().then(|| self.complaint.unwrap_or(now.boot));
         let complained =
             self.complaint.filter(|since| now.boot.saturating_sub(*since) >= self.limits.complained_for);
-        let found =
-            found.or_else(|| Some(Finding { class: Class::Grey, why: complaint?, since: complained? }))?;
-        (found.class != Class::Grey || self.grey_may_count(now)).then_some(found)
+        let of_workers = || Some(Finding { class: Class::Grey, why: complaint?, since: complained? });
+        let Some(found) = found.or_else(of_workers) else { return Ok(None) };
+        if found.class == Class::Grey && !self.grey_may_count(now) {
+            return Err(Held::Spared);
+        }
+        Ok(Some(found))
     }
 
     /// Whether the leader has led for long enough to be ended for half a reason, and this did not happen often lately.
@@ -244,10 +283,11 @@ impl Brain {
         reached < set.record.quorum() && self.others(now, leader).next().is_none()
     }
 
-    /// Masters whose terms were ended just now.
+    /// Masters whose terms were ended just now, against their will.
     fn set_aside(&self, now: Now) -> BTreeSet<NodeId> {
         let lately = |ending: &&Ending| now.unix_ms.saturating_sub(ending.unix_ms) < SET_ASIDE_MS;
-        self.picture.ended.values().filter(lately).map(|ending| ending.node.clone()).collect()
+        let ended = self.picture.ended.values().filter(|ending| ending.is_from_outside());
+        ended.filter(lately).map(|ending| ending.node.clone()).collect()
     }
 
     fn ranked(&self, now: Now, leader: &Kept<LeaderInfo>) -> Vec<Candidacy> {
@@ -262,18 +302,24 @@ impl Brain {
         })
     }
 
-    /// Who may follow a leader that is ended for evidence of this class: one half-sick master does not follow another, and
-    /// a store that is slow for everybody is no reason to change the leader for one that it kept waiting a little less.
-    fn candidates(&self, now: Now, leader: &Kept<LeaderInfo>, class: Class) -> Vec<NodeId> {
-        let set_aside = self.set_aside(now);
-        let ranked = self.ranked(now, leader).into_iter();
-        let is_strained = |node: &NodeId| {
-            let health = self.records.get(node).and_then(|record| record.health.as_ref());
-            health.is_none_or(|health| nominate::is_strained(health, &self.limits))
-        };
-        let may = |node: &NodeId| class != Class::Grey || !(set_aside.contains(node) || is_strained(node));
-        let good = ranked.filter(|candidacy| candidacy.refused.is_empty()).map(|candidacy| candidacy.node);
-        good.filter(may).collect()
+    /// Who may follow a leader that is ended for evidence of this class, the best first, those passed over last: one half-sick
+    /// master does not follow another, and a store that is slow for everybody is no reason to change the leader for one that
+    /// it kept waiting a little less.
+    fn successors(&self, now: Now, leader: &Kept<LeaderInfo>, class: Class) -> Vec<Candidacy> {
+        let mut ranked = self.ranked(now, leader);
+        if class == Class::Grey {
+            let set_aside = self.set_aside(now);
+            for candidacy in ranked.iter_mut().filter(|candidacy| is_fit(candidacy)) {
+                let health = self.records.get(&candidacy.node).and_then(|record| record.health.as_ref());
+                if set_aside.contains(&candidacy.node) {
+                    candidacy.refused = "its own last term was ended within a minute".to_owned();
+                } else if health.is_none_or(|health| nominate::is_strained(health, &self.limits)) {
+                    candidacy.refused = "its store or its disk is strained too".to_owned();
+                }
+            }
+            ranked.sort_by_key(|candidacy| !is_fit(candidacy));
+        }
+        ranked
     }
 
     /// The end of the leader's term, when a majority of the configured sentinels voted for it.
@@ -281,7 +327,7 @@ impl Brain {
         let picture = &self.picture;
         let (leader, term, set) = (picture.leader.as_ref()?, picture.term.as_ref()?, picture.set.as_ref()?);
         let paused = picture.pause.as_ref().is_some_and(|pause| pause.record.until_unix_ms > now.unix_ms);
-        if paused || self.doubt.tilted().is_some() || set.record.members.len() < FEWEST {
+        if paused || self.doubt.tilted().is_some() || set.record.members.len() < SentinelSet::FEWEST {
             return None;
         }
         let cast: Vec<(&NodeId, &Kept<Vote>)> = set
@@ -295,8 +341,9 @@ impl Brain {
             return None;
         }
         let (_, gravest) = cast.iter().max_by_key(|(_, vote)| class_of(&vote.record.class))?;
-        let ranked = self.ranked(now, leader);
-        let candidates = self.candidates(now, leader, class_of(&gravest.record.class));
+        let looked_at = self.successors(now, leader, class_of(&gravest.record.class));
+        let fit = looked_at.iter().filter(|candidacy| is_fit(candidacy));
+        let candidates: Vec<NodeId> = fit.map(|candidacy| candidacy.node.clone()).collect();
         let best = candidates.first()?;
         let reason = format!("{}: {}", gravest.record.class, gravest.record.why);
         let ending = Ending {
@@ -308,7 +355,7 @@ impl Brain {
                 .iter()
                 .map(|(by, vote)| Cast { by: (*by).clone(), vote: vote.record.clone() })
                 .collect(),
-            candidates: ranked,
+            candidates: looked_at,
             suspected_unix_ms: cast.iter().map(|(_, vote)| vote.record.suspected_unix_ms).min().unwrap_or(0),
             unix_ms: now.unix_ms,
         };
@@ -350,6 +397,10 @@ impl Deposition {
         };
         (self.when.clone(), self.then.iter().map(hang).collect())
     }
+}
+
+fn is_fit(candidacy: &Candidacy) -> bool {
+    candidacy.refused.is_empty()
 }
 
 /// Whether a vote says something else than the one before. Words alone, which grow with time, are no news.

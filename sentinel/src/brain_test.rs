@@ -353,10 +353,13 @@ fn a_store_that_is_away_for_all_ends_no_term_and_one_that_is_away_for_the_leader
     }
     world.run(S * 20);
     assert_eq!((world.leader(), world.ended.len()), (Some(node("m1")), 0), "nobody would do better");
+    assert_eq!(world.sentinels[0].brain.held(), Some(Held::NoSuccessor));
     world.masters.insert(node("m2"), State::Well);
     world.run(S);
     assert_eq!(world.leader(), Some(node("m2")));
     assert!(world.ended[0].reason.starts_with("GREY"), "{:?}", world.ended);
+    let m3 = world.ended[0].candidates.iter().find(|candidacy| candidacy.node == node("m3"));
+    assert_ne!(m3.map(|candidacy| candidacy.refused.as_str()), Some(""), "it hangs, and is told to");
 }
 
 #[test]
@@ -393,6 +396,7 @@ fn grey_evidence_waits_for_a_leader_to_have_led() {
     world.masters.insert(node("m1"), State::Hung(since));
     world.run(S * 19);
     assert_eq!(world.leader(), Some(node("m1")));
+    assert_eq!(world.sentinels[0].brain.held(), Some(Held::Spared));
     world.run(S * 2);
     assert_eq!(world.leader(), Some(node("m2")));
 }
@@ -404,12 +408,36 @@ fn a_minority_and_a_sentinel_that_slept_end_nothing() {
     world.sentinels[0].deaf = true;
     world.run(S * 10);
     assert!(world.ended.is_empty());
+    assert_eq!(world.sentinels[0].brain.held(), Some(Held::Alone));
     for mind in &mut world.sentinels {
         mind.paused_until = world.now + S * 3;
         mind.deaf = false;
     }
     world.run(S * 10);
     assert!(world.ended.is_empty(), "all slept, and found everybody silent: {:?}", world.ended);
+}
+
+#[test]
+fn who_gave_leadership_up_is_a_candidate_like_the_others_and_who_lost_it_comes_last() {
+    for (by, first) in [("m2", "m2"), ("s1", "m3")] {
+        let mut world = World::new(8, 3);
+        world.run(S * 5);
+        let ending = Ending {
+            term: Epoch(0),
+            node: node("m2"),
+            by: node(by),
+            reason: String::new(),
+            votes: Vec::new(),
+            candidates: Vec::new(),
+            suspected_unix_ms: 0,
+            unix_ms: world.at().unix_ms,
+        };
+        world.etcd.put(world.keys.ended(0), record::write(&ending));
+        world.run(S);
+        world.masters.insert(node("m1"), State::Dead);
+        world.run(S);
+        assert_eq!(world.leader(), Some(node(first)), "ended by {by}");
+    }
 }
 
 #[test]

@@ -20,6 +20,7 @@
 //! | `ballot` | what is done to the coordinator |
 //! | `watch` | the loop |
 //! | `hand` | from what the brain wants to what the ballot does |
+//! | `voice` | what a sentinel says of itself |
 //! | `play` | a sentinel whose senses are given, for the tests crate |
 #![warn(missing_docs)]
 
@@ -34,6 +35,7 @@ mod picture;
 #[doc(hidden)]
 pub mod play;
 mod probe;
+mod voice;
 mod watch;
 
 pub use args::{Args, Config};

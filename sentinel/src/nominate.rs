@@ -1,9 +1,10 @@
 //! Which master should lead next. Pure.
 //!
 //! First a filter, whose every refusal has its words; then a score, compared part by part: whether its own last term was
-//! ended just now, priority, health, warmth, load in tenths, name. A standby keeps no state, so what makes it warm are the
-//! workers that are attached to it: a leader that must wait for them dispatches nothing. Load counts in coarse steps, so that noise never outranks what an operator said and all sentinels
-//! come to the same order. (Kubernetes KEP-4355 asks the same of its strategies.)
+//! ended just now, priority, health, warmth, load in tenths; among equals the node's number. A standby keeps no state, so
+//! what makes it warm are the workers that are attached to it: a leader that must wait for them dispatches nothing. Load
+//! counts in coarse steps, so that noise never outranks what an operator said and all sentinels come to the same order.
+//! (Kubernetes KEP-4355 asks the same of its strategies.)
 //! In: masters as they were registered and seen. Out: [`Candidacy`]s, the best first, those passed over last.
 //! Tests: below.
 
@@ -42,7 +43,7 @@ pub(crate) struct Field<'a> {
 const WARM: f64 = 0.9;
 
 /// A score; less is better.
-type Score = (bool, Reverse<u32>, u8, bool, u8, NodeId);
+type Score = (bool, Reverse<u32>, u8, bool, u8);
 
 /// All masters, the best candidate first, those passed over last with the reason.
 pub(crate) fn rank(field: &Field<'_>) -> Vec<Candidacy> {
@@ -52,7 +53,10 @@ pub(crate) fn rank(field: &Field<'_>) -> Vec<Candidacy> {
     let mut ranked: Vec<(Option<Score>, Candidacy)> =
         field.masters.values().map(|info| look(field, info, most)).collect();
     // None would come first.
-    ranked.sort_by_key(|(score, candidacy)| (score.is_none(), score.clone(), candidacy.node.clone()));
+    ranked.sort_by(|one, other| {
+        let key = |(score, _): &(Option<Score>, Candidacy)| (score.is_none(), *score);
+        key(one).cmp(&key(other)).then_with(|| one.1.node.counted().cmp(&other.1.node.counted()))
+    });
     ranked.into_iter().map(|(_, candidacy)| candidacy).collect()
 }
 
@@ -84,8 +88,8 @@ fn look(field: &Field<'_>, info: &NodeInfo, most: u32) -> (Option<Score>, Candid
         info.priority,
         ["well", "strained"][usize::from(health)],
     );
-    let candidacy = Candidacy { node: node.clone(), score: text, refused: String::new() };
-    (Some((again, Reverse(info.priority), health, is_cold, load, node)), candidacy)
+    let candidacy = Candidacy { node, score: text, refused: String::new() };
+    (Some((again, Reverse(info.priority), health, is_cold, load)), candidacy)
 }
 
 /// Why a master cannot be the next leader.

@@ -7,12 +7,13 @@
 
 use crate::args::Config;
 use crate::ballot::Ballot;
-use crate::brain::{Brain, FEWEST};
+use crate::brain::Brain;
 use crate::evidence::Limits;
 use crate::hand::{Hand, now};
 use crate::peers::{self, Opinion};
 use crate::picture::Change;
 use crate::probe::{Errand, Seen, confer, probe};
+use crate::voice::Voice;
 use anyhow::Context as _;
 use futures_util::StreamExt as _;
 use shanty_model::id::NodeId;
@@ -98,7 +99,7 @@ pub(crate) async fn serve(config: Config, stop: CancellationToken) -> anyhow::Re
     let mut links = Links { masters: Linked::default(), peers: Linked::default(), credentials };
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut settled = false;
+    let (mut settled, mut voice) = (false, Voice::default());
     systemd.ready();
     systemd.status("waits for etcd".to_owned());
     tracing::info!(node = %me, %address, cluster = %config.cluster, "sentinel watches");
@@ -142,6 +143,7 @@ pub(crate) async fn serve(config: Config, stop: CancellationToken) -> anyhow::Re
         let opinion = opinion(&brain, &me);
         tell.send_if_modified(|before| std::mem::replace(before, opinion.clone()) != opinion);
         hand.follow(&brain);
+        voice.follow(&brain);
     }
     systemd.stopping(LEAVE);
     scope.drain(LEAVE).await;
@@ -274,8 +276,11 @@ fn status(brain: &Brain) -> String {
     let leader = picture.leader.as_ref().map_or("nobody", |leader| leader.record.node.as_str());
     let count = |role| picture.nodes(role).len();
     let voters = picture.members().len();
-    let voting =
-        if voters < FEWEST { ", no failover by votes".to_owned() } else { format!(", {voters} vote") };
+    let voting = if voters < SentinelSet::FEWEST {
+        ", no failover by votes".to_owned()
+    } else {
+        format!(", {voters} vote")
+    };
     format!("{leader} leads, {} masters, {} workers{voting}", count(Role::Master), count(Role::Worker))
 }
 

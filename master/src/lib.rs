@@ -12,6 +12,7 @@
 //! | [`store`] | what must outlive every process |
 //! | [`api`] | gRPC in and out |
 //! | [`server`] | the listener |
+//! | `set_back` | whether the store forgot something before it was fenced |
 //! | [`serve`](mod@serve) | a master's life |
 
 mod ailment;
@@ -27,6 +28,7 @@ pub mod registry;
 pub mod runtime;
 mod serve;
 pub mod server;
+mod set_back;
 pub mod store;
 
 pub use args::{Args, run};

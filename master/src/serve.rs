@@ -17,6 +17,7 @@ use crate::fence::Fenced;
 use crate::registry::Registry;
 use crate::runtime::{LeaderRoom, Leading};
 use crate::server;
+use crate::set_back;
 use crate::store::{self, Store};
 use shanty_proto::v1 as pb;
 use shanty_rt::config::{MissingVariable, expand};
@@ -35,6 +36,9 @@ use tonic_health::server::HealthReporter;
 
 /// For the elector to hand leadership over, and for streams to end.
 const CLOSING: Duration = Duration::from_secs(8);
+
+/// How long systemd shall wait for the next try at a store that is away.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why a master cannot begin.
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +87,7 @@ pub enum Error {
 /// that it listens on.
 ///
 /// # Errors
-/// [`Error`] when it cannot begin. A coordinator out of reach is no error: it waits for it.
+/// [`Error`] when it cannot begin. A coordinator or a database out of reach is no error: it waits for them.
 pub async fn serve(
     config: Config,
     stop: CancellationToken,
@@ -104,10 +108,15 @@ pub async fn serve_under(
 ) -> Result<(), Error> {
     config.check()?;
     let credentials = Credentials::open(&config.tls)?;
-    let listener = server::bind(config.listen_on()?).map_err(Error::Listen)?;
-    let address = listener.local_addr().map_err(|error| Error::Listen(error.into()))?;
-    let store = open_store(&config).await?;
+    let listen = config.listen_on()?;
     let (coord, for_etcd) = connect(&config)?;
+    // Before it listens: a master without its store is of no use to anybody, and connections to it would only wait.
+    let Some(store) = stop.run_until_cancelled(open_store(&config, &systemd)).await else {
+        return Ok(());
+    };
+    let store = store?;
+    let listener = server::bind(listen).map_err(Error::Listen)?;
+    let address = listener.local_addr().map_err(|error| Error::Listen(error.into()))?;
     let me = config.node_id()?;
     let advertise = if config.advertise.is_empty() { address.to_string() } else { config.advertise.clone() };
 
@@ -120,7 +129,8 @@ pub async fn serve_under(
         lease_ttl: config.lease_ttl,
         ..election::Options::new(&config.cluster, me.clone(), &advertise)
     };
-    let fenced = Arc::new(Fenced { store: store.clone(), incarnation: options.incarnation.clone() });
+    let fenced = Arc::new(Fenced::new(store.clone(), options.incarnation.clone()));
+    let fencing = fenced.fencing();
     let incarnation = options.incarnation.clone();
     let elector = Elector::new(coord.clone(), fenced.clone(), options);
     let (leadership, members) = (elector.leadership(), elector.members());
@@ -144,6 +154,7 @@ pub async fn serve_under(
         tasks: Arc::default(),
     };
     let (word, ailment) = watch::channel(None);
+    let (tell_set_back, set_back) = watch::channel(None);
     let api = Api {
         me: me.clone(),
         cluster: config.cluster.clone(),
@@ -155,6 +166,7 @@ pub async fn serve_under(
         members: members.clone(),
         credentials: credentials.clone(),
         ailment,
+        set_back,
         stop: streams.clone(),
     };
     let probe = Probe {
@@ -189,6 +201,8 @@ pub async fn serve_under(
     }
     signs.spawn("condition", condition.keep(fenced, config.data_dir.clone()));
     signs.spawn("ailment", ailment::look(coord.clone(), word));
+    let keys = coord::Keys::new(&config.cluster);
+    signs.spawn("set back", set_back::look(coord.clone(), keys, fencing, tell_set_back));
     let elector_stop = quit.clone();
     tasks.spawn("elector", async move { elector.run(&mut room, elector_stop).await });
     tracing::info!(node = %me, %address, tls = over_tls, store = store.shown(), "master listening");
@@ -224,14 +238,18 @@ pub async fn serve_under(
     why
 }
 
-async fn open_store(config: &Config) -> Result<Store, Error> {
+async fn open_store(config: &Config, systemd: &Systemd) -> Result<Store, Error> {
     let url = expand(&config.store_url())?;
     if config.store.is_empty() {
         let folder = &config.data_dir;
         std::fs::create_dir_all(folder)
             .map_err(|source| Error::Folder { path: folder.display().to_string(), source })?;
     }
-    Ok(Store::open(&url, store::Options::default()).await?)
+    let waits = || {
+        systemd.starting(PATIENCE);
+        systemd.status("waiting for the store".to_owned());
+    };
+    Ok(Store::open_when_there(&url, store::Options::default(), waits).await?)
 }
 
 /// The coordinator, and the certificates that are shown to it.

@@ -84,6 +84,11 @@ impl Systemd {
         self.process().sign_of_life(self.part, now);
     }
 
+    /// It is not ready yet, and is heard from again within `patience`.
+    pub fn starting(&self, patience: Duration) {
+        self.process().tell(&[extension(patience)]);
+    }
+
     /// It stops; it needs up to `patience` for it. How long the stop may take is systemd's matter from here on.
     pub fn stopping(&self, patience: Duration) {
         self.process().stopping(self.part, patience);
@@ -134,9 +139,12 @@ impl Process {
 
     fn stopping(&mut self, part: usize, patience: Duration) {
         self.parts[part].stopping = true;
-        let patience_us = u32::try_from(patience.as_micros()).unwrap_or(u32::MAX);
-        self.tell(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(patience_us)]);
+        self.tell(&[NotifyState::Stopping, extension(patience)]);
     }
+}
+
+fn extension(patience: Duration) -> NotifyState<'static> {
+    NotifyState::ExtendTimeoutUsec(u32::try_from(patience.as_micros()).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use futures_util::stream::BoxStream;
 use shanty_model::epoch::Epoch;
 use shanty_model::id::NodeId;
 use shanty_proto::v1 as pb;
-use shanty_rt::coord::record::LeaderInfo;
+use shanty_rt::coord::record::{LeaderInfo, SentinelSet};
 use shanty_rt::task::Scope;
 use shanty_rt::tls::Credentials;
 use shanty_rt::wire::time::timestamp;
@@ -47,6 +47,10 @@ impl Api {
         let ends = self.credentials.as_ref().and_then(Credentials::warning);
         warnings.extend(ends.map(|words| format!("the certificate of {} {words}", self.me)));
         warnings.extend(self.ailment.borrow().clone());
+        if core.is_some() {
+            warnings.extend(self.set_back.borrow().clone());
+        }
+        warnings.extend(undecided(&members));
         let present = workers.iter().filter(|(_, _, _, present)| *present).count();
         Ok(pb::Cluster {
             name: self.cluster.clone(),
@@ -65,6 +69,22 @@ impl Api {
             warnings,
         })
     }
+}
+
+/// Says so when the sentinels that are up are too few to end a term.
+fn undecided(members: &Members) -> Option<String> {
+    let set = SentinelSet { members: members.voters.clone() };
+    let away: Vec<&str> =
+        set.members.iter().filter(|node| !members.sentinels.contains_key(node)).map(NodeId::as_str).collect();
+    let up = set.members.len() - away.len();
+    (up < set.quorum() && !set.members.is_empty()).then(|| {
+        format!(
+            "{up} of the {} sentinels that vote are up and {} must agree: failover waits for the leader's lease. Start {}",
+            set.members.len(),
+            set.quorum(),
+            away.join(", ")
+        )
+    })
 }
 
 #[tonic::async_trait]
@@ -255,5 +275,34 @@ impl Api {
                 () = out.closed() => return Ok(()),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shanty_rt::coord::{NodeInfo, Role};
+
+    #[test]
+    fn sentinels_that_cannot_decide_are_told_with_whom_to_start() {
+        let node = |name: &str| name.parse::<NodeId>().unwrap();
+        let info = |name: &str| NodeInfo {
+            node: node(name),
+            role: Role::Sentinel,
+            address: String::new(),
+            incarnation: String::new(),
+            version: String::new(),
+            priority: 0,
+        };
+        let members = |up: &[&str], voters: &[&str]| Members {
+            sentinels: up.iter().map(|name| (node(name), info(name))).collect(),
+            voters: voters.iter().map(|name| node(name)).collect(),
+            ..Members::default()
+        };
+        let three = ["s1", "s2", "s3"];
+        assert_eq!(undecided(&members(&[], &[])), None, "no sentinel votes: by design");
+        assert_eq!(undecided(&members(&["s1", "s2"], &three)), None);
+        let told = undecided(&members(&["s2", "s9"], &three)).unwrap();
+        assert!(told.starts_with("1 of the 3 sentinels") && told.ends_with("Start s1, s3"), "{told}");
     }
 }

@@ -67,6 +67,9 @@ pub struct Link {
     pub tasks: Arc<Mutex<Scope>>,
 }
 
+/// A stream on which nobody has said Hello is kept for this long.
+const HELLO: Duration = Duration::from_secs(5);
+
 type Sender = mpsc::Sender<Result<pb::ToWorker, Status>>;
 
 fn message(message: Out) -> pb::ToWorker {
@@ -82,7 +85,9 @@ impl pb::worker_link_server::WorkerLink for Link {
         request: Request<Streaming<pb::FromWorker>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
         let mut incoming = request.into_inner();
-        let arrival = match incoming.message().await?.and_then(|first| first.message) {
+        let first = tokio::time::timeout(HELLO, incoming.message()).await;
+        let first = first.map_err(|_| Status::deadline_exceeded("a worker says Hello within 5 s"))??;
+        let arrival = match first.and_then(|first| first.message) {
             Some(In::Hello(hello)) => arrival(hello)?,
             Some(_) | None => return Err(Status::failed_precondition("a worker says Hello first")),
         };

@@ -71,6 +71,8 @@ pub struct Api {
     pub credentials: Option<Credentials>,
     /// What is the matter with the coordinator, if anything is.
     pub ailment: tokio::sync::watch::Receiver<Option<String>>,
+    /// What the store forgot before this master fenced it, in words.
+    pub set_back: tokio::sync::watch::Receiver<Option<String>>,
     /// Ends streams when the process does.
     pub stop: CancellationToken,
 }

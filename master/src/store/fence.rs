@@ -7,6 +7,7 @@
 use super::transaction::{Transaction, fence_epoch};
 use super::value::{Fields, count, int, text};
 use super::{Error, Store};
+use crate::election::FenceOutcome;
 use shanty_model::epoch::Epoch;
 use shanty_rt::clock;
 use std::convert::Infallible;
@@ -27,18 +28,6 @@ const SILENT: Duration = Duration::from_millis(500);
 const LOOK: Duration = Duration::from_millis(100);
 /// The canary sings within a second, or it is dead.
 const CANARY: Duration = Duration::from_secs(1);
-
-/// How fencing ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FenceOutcome {
-    /// The store is ours: older masters can write no more.
-    Fenced,
-    /// The store is at `stored`, which is newer, or ours but another's.
-    Behind {
-        /// The store's term.
-        stored: Epoch,
-    },
-}
 
 impl Store {
     /// Raises the store's epoch to `epoch` for the process `incarnation`. Transactions under way are waited

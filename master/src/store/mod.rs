@@ -21,8 +21,8 @@ mod schema;
 mod transaction;
 mod value;
 
+pub use crate::election::FenceOutcome;
 pub use error::Error;
-pub use fence::FenceOutcome;
 pub use open::{Options, Store, sqlite_url};
 pub use prune::Pruned;
 pub use read::RunCursor;

@@ -9,12 +9,15 @@ use super::dialect::Dialect;
 use super::error::trouble;
 use super::schema;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyPool, ConnectOptions as _, Executor as _};
+use sqlx::{AnyPool, ConnectOptions as _, Connection as _, Executor as _};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
+
+/// Between two tries at a server that is away.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// How a store is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +59,33 @@ impl Store {
     /// [`Error::Unavailable`] when it cannot be reached or the URL is none of these; [`Error::Corrupt`] when
     /// its schema is newer than this program. The text names the URL without its password, and a next step.
     pub async fn open(url: &str, options: Options) -> Result<Store, Error> {
+        Store::try_open(url, options).await.map_err(|failure| failure.error)
+    }
+
+    /// The same, and a server that is not there yet, or is starting, is waited for: that is said once, and again when the
+    /// reason changes. `waits` is called before each new try.
+    ///
+    /// # Errors
+    /// As [`Store::open`], for what waiting does not mend.
+    pub async fn open_when_there(url: &str, options: Options, waits: impl Fn()) -> Result<Store, Error> {
+        let mut said = None;
+        loop {
+            match Store::try_open(url, options).await {
+                Ok(store) => return Ok(store),
+                Err(Failure { error, is_away: false }) => return Err(error),
+                Err(Failure { error, is_away: true }) => {
+                    if said.as_ref() != Some(&error) {
+                        tracing::warn!(%error, "waiting for the store");
+                        said = Some(error);
+                    }
+                    waits();
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+
+    async fn try_open(url: &str, options: Options) -> Result<Store, Failure> {
         let shown: Arc<str> = without_password(url).into();
         let explain = |error: Error| match error {
             Error::Unavailable(why) => {
@@ -64,13 +94,22 @@ impl Store {
             }
             other @ (Error::Fenced { .. } | Error::Conflict(_) | Error::Corrupt(_)) => other,
         };
+        let stays = |error: Error| Failure { error: explain(error), is_away: false };
         let Some(dialect) = Dialect::of_url(url) else {
-            return Err(explain(Error::Unavailable("unknown kind of store".to_owned())));
+            return Err(stays(Error::Unavailable("unknown kind of store".to_owned())));
         };
         sqlx::any::install_default_drivers();
         let is_memory = dialect == Dialect::Sqlite && url.contains(":memory:");
         let connect: AnyConnectOptions =
-            sqlx_url(dialect, url).parse().map_err(|error| explain(trouble("url", error)))?;
+            sqlx_url(dialect, url).parse().map_err(|error| stays(trouble("url", error)))?;
+        let connect = connect.disable_statement_logging();
+        if dialect != Dialect::Sqlite {
+            // The pool would say no more than that time is over.
+            reach(&connect, options.acquire_timeout).await.map_err(|(error, is_away)| {
+                let error = explain(error);
+                Failure { error, is_away }
+            })?;
+        }
         // A database in memory lives and dies with its one connection.
         let most = if is_memory { 1 } else { options.max_connections.max(1) };
         let rest = if is_memory { None } else { Some(Duration::from_secs(5)) };
@@ -88,18 +127,18 @@ impl Store {
                     Ok(())
                 })
             })
-            .connect_with(connect.disable_statement_logging())
+            .connect_with(connect)
             .await
-            .map_err(|error| explain(trouble("connection", error)))?;
+            .map_err(|error| stays(trouble("connection", error)))?;
         let turns = if dialect == Dialect::Sqlite { 1 } else { most };
         let turns = Arc::new(Semaphore::new(usize::try_from(turns).unwrap_or(1)));
-        let mut connection = pool.acquire().await.map_err(|error| explain(trouble("connection", error)))?;
+        let mut connection = pool.acquire().await.map_err(|error| stays(trouble("connection", error)))?;
         if let Err(error) = schema::migrate(&mut connection, dialect).await {
             // It may hold the schema's lock or an open transaction; a database in memory has no other.
             if !is_memory {
                 connection.close_on_drop();
             }
-            return Err(explain(error));
+            return Err(stays(error));
         }
         drop(connection);
         tracing::info!(store = %shown, "store opened");
@@ -122,6 +161,34 @@ impl Store {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// Why a store is not open.
+struct Failure {
+    error: Error,
+    /// Nobody answers there, or not yet: the same may do later.
+    is_away: bool,
+}
+
+/// Connects once; else says why not, and whether the server is away.
+async fn reach(connect: &AnyConnectOptions, limit: Duration) -> Result<(), (Error, bool)> {
+    let error = match tokio::time::timeout(limit, connect.connect()).await {
+        Ok(Ok(connection)) => {
+            let closed = connection.close().await;
+            return closed.map_err(|error| (trouble("connection", error), true));
+        }
+        Ok(Err(error)) => error,
+        Err(_) => return Err((Error::Unavailable(format!("no answer within {limit:?}")), true)),
+    };
+    let is_away = match &error {
+        sqlx::Error::Io(_) => true,
+        // SQLSTATE: connection exceptions, too many connections, and what PostgreSQL says while it starts or stops.
+        sqlx::Error::Database(database) => database.code().is_some_and(|state| {
+            state.len() == 5 && (state.starts_with("08") || state.starts_with("57P0") || state == "53300")
+        }),
+        _ => false,
+    };
+    Err((trouble("connection", error), is_away))
 }
 
 /// The URL of a SQLite file.

@@ -60,13 +60,19 @@ impl Keys {
         format!("{}election/history/{term:020}", self.root)
     }
 
-    /// How a term was ended from outside. Zero-padded, so that keys sort by term.
+    /// The last term that has fenced the store.
+    #[must_use]
+    pub fn fenced(&self) -> String {
+        format!("{}election/fenced", self.root)
+    }
+
+    /// How a term was ended, unless its lease ran out. Zero-padded, so that keys sort by term.
     #[must_use]
     pub fn ended(&self, term: u64) -> String {
         format!("{}election/ended/{term:020}", self.root)
     }
 
-    /// The prefix of how terms began; with `ended`, of how they were ended from outside.
+    /// The prefix of how terms began; with `ended`, of how they were ended.
     #[must_use]
     pub fn terms(&self, ended: bool) -> String {
         format!("{}election/{}/", self.root, if ended { "ended" } else { "history" })
@@ -131,6 +137,7 @@ mod tests {
         assert_eq!(keys.term(), "/shanty/prod/v1/election/term");
         assert_eq!(keys.leader(), "/shanty/prod/v1/election/leader");
         assert_eq!(keys.nominee(), "/shanty/prod/v1/election/nominee");
+        assert_eq!(keys.fenced(), "/shanty/prod/v1/election/fenced");
         assert_eq!(keys.history(7), "/shanty/prod/v1/election/history/00000000000000000007");
         assert_eq!(keys.ended(7), "/shanty/prod/v1/election/ended/00000000000000000007");
         assert!(

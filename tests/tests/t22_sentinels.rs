@@ -54,11 +54,15 @@ async fn succeeded(cluster: &Cluster, client: &Client, leader: usize, began: Ins
     began.elapsed()
 }
 
-/// The term that ended last.
-async fn last_ended(client: &Client) -> v1::Term {
+/// The last terms, the newest first.
+async fn terms(client: &Client) -> Vec<v1::Term> {
     let request = v1::ListTermsRequest { page_size: 5, page_token: String::new() };
-    let terms = client.cluster.clone().list_terms(request).await.expect("terms").into_inner().terms;
-    let ended = terms.into_iter().find(|term| term.end_time.is_some());
+    client.cluster.clone().list_terms(request).await.expect("terms").into_inner().terms
+}
+
+/// The term that was ended last.
+async fn last_ended(client: &Client) -> v1::Term {
+    let ended = terms(client).await.into_iter().find(|term| term.end_time.is_some());
     ended.expect("a term was ended")
 }
 
@@ -114,11 +118,26 @@ async fn one_sentinel_decides_nothing_and_the_lease_still_does() {
     }
     let leader = cluster.leader().await;
     let client = bystander(cluster, leader).await;
+    eventually("it is told that they cannot decide", Duration::from_secs(20), async || {
+        let now = client.get_cluster().await;
+        now.is_ok_and(|now| now.warnings.iter().any(|warning| warning.contains("Start s2, s3")))
+    })
+    .await;
+    cluster.sentinels[0].process.stop();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    cluster.sentinels[0].process.cont();
+    eventually("it does not trust itself", Duration::from_secs(5), async || {
+        cluster.sentinels[0].process.log().contains("this sentinel does not trust itself")
+    })
+    .await;
     let began = Instant::now();
     cluster.masters[leader].process.kill9();
     let took = succeeded(cluster, &client, leader, began).await;
     eprintln!("failover by the lease took {took:.2?}");
     assert!(took > BEFORE_THE_LEASE, "{took:?}: one vote of three has ended a term");
+    let terms = terms(&client).await;
+    let told: Vec<_> = terms.iter().map(|term| (term.end_reason.as_str(), term.end_time.is_some())).collect();
+    assert_eq!(told[..2], [("", false), ("its lease ran out", false)], "{terms:?}");
 }
 
 #[tokio::test]
@@ -139,8 +158,7 @@ async fn a_pause_holds_sentinels_back_and_an_operator_is_still_obeyed() {
     .await;
     // With these votes they would end the term at once.
     tokio::time::sleep(Duration::from_millis(700)).await;
-    let before = client.cluster.clone().list_terms(v1::ListTermsRequest::default()).await.expect("terms");
-    assert!(before.into_inner().terms.iter().all(|term| term.end_time.is_none()), "nobody ended the term");
+    assert!(terms(&client).await.iter().all(|term| term.end_time.is_none()), "nobody ended the term");
 
     let began = Instant::now();
     let request =
@@ -174,11 +192,14 @@ async fn a_leader_that_workers_hear_is_not_ended_by_sentinels_that_do_not() {
     // Long enough for silence, and for the door that nobody opens.
     tokio::time::sleep(Duration::from_secs(8)).await;
     let now = until("a leader answers", Duration::from_secs(15), async || client.get_cluster().await).await;
-    let request = v1::ListTermsRequest::default();
-    let terms = client.cluster.clone().list_terms(request).await.expect("terms").into_inner().terms;
+    let terms = terms(&client).await;
     let of_sentinels: Vec<_> = terms.iter().filter(|term| term.ended_by.starts_with("nodes/s")).collect();
     assert!(of_sentinels.is_empty(), "deaf sentinels have ended a term: {of_sentinels:?}");
     assert_eq!((now.leader.as_str(), now.epoch), ("nodes/m1", epoch), "a term has ended: {terms:?}");
+    for node in &cluster.sentinels {
+        let log = node.process.log();
+        assert!(log.contains("workers hear it: see why the sentinels do not"), "{}: {log}", node.name);
+    }
 }
 
 #[tokio::test]
@@ -236,6 +257,9 @@ async fn a_repeated_request_changes_nothing_more_whichever_master_it_reaches() {
         let now = until("transferred", Duration::from_secs(10), moved).await.into_inner();
         assert_eq!(now.epoch, epoch + 2, "m{}", at + 1);
     }
+
+    let handed = terms(&clients[0]).await.into_iter().find(|term| term.epoch == epoch + 1).expect("kept");
+    assert!(handed.ended_by == handed.leader && handed.end_reason.contains("resigned"), "{handed:?}");
 
     let duration = Some(prost_types::Duration { seconds: 600, nanos: 0 });
     let pause = || v1::PauseFailoverRequest { duration, reason: "a test".into(), request_id: "pause".into() };

@@ -12,6 +12,7 @@ use shanty_rt::coord::{Coord as _, Etcd, EtcdOptions, Op};
 use shanty_rt::task::Scope;
 use shanty_tests::cluster::{Cluster, Node, Process, Store, binary, free_port};
 use shanty_tests::databases::Postgres;
+use shanty_tests::dataset::{Database, Engine};
 use shanty_tests::etcd::EtcdCluster;
 use shanty_tests::patience::{eventually, until};
 use std::time::Duration;
@@ -98,6 +99,61 @@ async fn an_etcd_that_does_not_answer_is_told_once_and_waited_for() {
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(told(&master.log()), 1, "{}", master.log());
     assert!(master.ended().is_none(), "it waits");
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_is_told_once_and_waited_for() {
+    let Some(mut postgres) = Postgres::start() else { return };
+    let store = postgres.url();
+    postgres.kill();
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("m1").display().to_string();
+    let args = ["--node", "m1", "--listen", "127.0.0.1:0", "--data", &data, "--store", &store];
+    let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+    let mut master =
+        Process::start("m1", folder.path(), &binary::program("shanty-master"), &args).expect("started");
+    let told =
+        |log: &str| lines(log, &["WARN", "waiting for the store", "refused", "look whether the server runs"]);
+    eventually("it says so", Duration::from_secs(15), async || told(&master.log()) > 0).await;
+    // Several more tries: none of them is worth a line.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(told(&master.log()), 1, "{}", master.log());
+    assert!(master.ended().is_none(), "it waits");
+    postgres.restart();
+    eventually("it listens", Duration::from_secs(20), async || {
+        lines(&master.log(), &["master listening"]) == 1
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_store_that_was_set_back_while_nobody_led_is_told() {
+    let Some(postgres) = Postgres::start() else { return };
+    let Some(etcd) = EtcdCluster::start(1) else { return };
+    let builder = Cluster::builder().workers(0).etcd(etcd.endpoints());
+    let url = postgres.url();
+    let mut cluster = builder.store(Store::Url(url.clone())).start().await;
+    for _ in 0..2 {
+        cluster.restart_master(0);
+        until("it leads again", Duration::from_secs(20), async || cluster.client().get_cluster().await).await;
+    }
+    let now = cluster.client().get_cluster().await.expect("answers");
+    assert_eq!(now.warnings, Vec::<String>::new(), "as it should be");
+
+    cluster.masters[0].process.kill9();
+    // As a copy of before the last terms would have it.
+    let database = Database { engine: Engine::Postgres, url };
+    database.run(&["UPDATE fence SET epoch = 1"]).await;
+    cluster.restart_master(0);
+    let words = ["the store was set back", "restored from a backup", "stop all masters before"];
+    let found = until("a warning", Duration::from_secs(20), async || {
+        let now = cluster.client().get_cluster().await.map_err(|status| status.to_string())?;
+        now.warnings.first().cloned().ok_or_else(|| format!("{now:?}"))
+    })
+    .await;
+    assert!(words.iter().all(|word| found.contains(word)), "{found}");
+    let log = cluster.masters[0].process.log();
+    assert_eq!(lines(&log, &["WARN", words[0]]), 1, "{log}");
 }
 
 #[tokio::test]

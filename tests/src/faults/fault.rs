@@ -27,6 +27,8 @@ pub enum Etcd {
     KillFollower,
     /// SIGKILL to the member that leads.
     KillLeader,
+    /// SIGSTOP to a member that follows.
+    StopFollower,
     /// SIGSTOP to the member that leads.
     StopLeader,
     /// The group is handed to another member.
@@ -159,6 +161,8 @@ pub struct Fault {
     pub until_dispatched: bool,
     /// It is done on a new cluster, whose leader has led for longer than sentinels leave it in peace on half a reason.
     pub settled: bool,
+    /// A kind of evidence on which sentinels shall have ended a term.
+    pub evidence: Option<&'static str>,
     /// How often it is done while one load run goes on.
     pub times: usize,
     /// Who leads afterwards.
@@ -186,6 +190,7 @@ impl Fault {
             hold: Duration::from_millis(hold_ms),
             until_dispatched: false,
             settled: false,
+            evidence: None,
             times: 1,
             leads: Leads::Next,
             within: Duration::from_millis(within_ms),
@@ -201,9 +206,9 @@ impl Fault {
         Fault { leads: Leads::Same, ..self }
     }
 
-    /// On a new cluster whose leader is settled.
+    /// On a new cluster whose leader is settled, so that sentinels may end its term on half a reason, as they shall.
     pub(super) const fn settled(self) -> Fault {
-        Fault { settled: true, ..self }
+        Fault { settled: true, evidence: Some("GREY"), ..self }
     }
 
     /// Whoever leads.

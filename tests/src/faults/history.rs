@@ -14,10 +14,12 @@ pub struct Term {
     pub leader: String,
     /// Why it began.
     pub start_reason: String,
-    /// Who ended it from outside; empty when nobody did.
+    /// Who ended it, from outside or by giving up; empty when nobody did.
     pub ended_by: String,
     /// The sentinels that voted for its end.
     pub votes: Vec<String>,
+    /// The kinds of their evidence.
+    pub evidence: Vec<String>,
 }
 
 /// Who leads, as one master said once.
@@ -125,6 +127,13 @@ pub struct History {
 }
 
 impl History {
+    /// Says so when no term was ended on evidence of this kind.
+    #[must_use]
+    pub fn unfounded(&self, kind: &str) -> Option<String> {
+        let founded = self.terms.iter().any(|term| term.evidence.iter().any(|evidence| evidence == kind));
+        (!founded).then(|| format!("no term was ended on {kind} evidence"))
+    }
+
     /// From `since` to the first run that was asked for after it in a later term than `epoch` and ran.
     #[must_use]
     pub fn next_dispatch(&self, since_ns: u64, epoch: u32) -> Option<Duration> {

@@ -61,6 +61,9 @@ fn ends_have_reasons(history: &History, found: &mut Vec<String>) {
         if term.ended_by.starts_with("nodes/s") && votes.len() < majority {
             found.push(format!("{} ended term {} with votes of {votes:?}", term.ended_by, term.epoch));
         }
+        if term.ended_by.starts_with("nodes/m") && term.ended_by != term.leader {
+            found.push(format!("{} ended term {}, and nobody had asked it to", term.ended_by, term.epoch));
+        }
         if term.ended_by.is_empty() && next.epoch == term.epoch + 1 && !ended_by_itself(term, next) {
             let (epoch, reason) = (term.epoch, &next.start_reason);
             found.push(format!("term {epoch} ended without votes; the next began because `{reason}`"));
@@ -241,13 +244,14 @@ mod tests {
     /// Each breaks one invariant of a sound history, and the sentence that must tell.
     type Break = (&'static str, fn(&mut History));
 
-    const BREAKS: [Break; 17] = [
+    const BREAKS: [Break; 18] = [
         ("term 2 has 2 leaders", |h| h.sightings.push(sighting("m3", 2, "nodes/m3"))),
         ("comes after term", |h| h.terms.swap(1, 2)),
         ("named term 1 after term 2", |h| h.sightings.push(sighting("m2", 1, "nodes/m1"))),
         ("ended term 1 with votes", |h| h.terms[0].votes.truncate(1)),
         ("ended term 1 with votes", |h| h.terms[0].votes = vec!["nodes/s1".into(), "nodes/s1".into()]),
         ("term 1 ended without votes", |h| h.terms[0].ended_by.clear()),
+        ("and nobody had asked it to", |h| h.terms[0].ended_by = "nodes/m3".into()),
         ("term 2 ended without votes", |h| h.terms[2].start_reason = "nominated by m3: a guess".into()),
         ("out of order", |h| h.fences.push(fences(3, 2, 3))),
         ("out of order", |h| h.fences.push(fences(1, 3, 2))),

@@ -7,13 +7,23 @@ use super::fault::{Act, Disk, Etcd, Fault, Store, Whom, Worker};
 use crate::net::{Fate, Way};
 
 /// Rows that one machine cannot do, or that are done elsewhere, and why.
-pub const ABSENT: [(u8, &str, &str); 8] = [
+pub const ABSENT: [(u8, &str, &str); 13] = [
+    (
+        1,
+        "SIGKILL between the fence and the announcement, and of an idle cluster",
+        "the simulation kills at every step; the tests t21 and t22 kill idle ones",
+    ),
     (3, "standby ↔ standby", "masters do not speak with each other but for handing calls to the leader"),
     (
         5,
         "reorder, 200 ms each way",
         "needs tc netem, which this kernel does not have; the simulation reorders, repeats and delays; what exceeds \
       1 Mbit/s is dropped here, not queued",
+    ),
+    (
+        7,
+        "etcd without a quorum for 5 min",
+        "10 s are longer than every limit that counts there: lease, gates, registration",
     ),
     (10, "clock of a sentinel", "see row 11"),
     (
@@ -33,7 +43,14 @@ pub const ABSENT: [(u8, &str, &str); 8] = [
         "certificates",
         "the test `t25_tls` does it: all of them and their authority are changed under load",
     ),
+    (14, "memory pressure", "would take the other parts of the cluster, on the same machine, with it"),
     (16, "a thousand workers attach again", "the benchmark `reattach` does it"),
+    (
+        16,
+        "5,000 workers; inventories that lie",
+        "too many for one machine; the engine's tests bring false inventories",
+    ),
+    (18, "rolling upgrade", "there is one version yet; a hundred switchovers and a SIGTERM are done"),
     (20, "repeated and late commands", "the engine's tests do it"),
 ];
 
@@ -97,6 +114,7 @@ pub fn all() -> Vec<Fault> {
         .any(),
         etcd(6, "SIGKILL of an etcd follower", Etcd::KillFollower, 3_000),
         etcd(6, "SIGKILL of the etcd leader", Etcd::KillLeader, 5_000),
+        etcd(6, "SIGSTOP of an etcd follower, 5 s", Etcd::StopFollower, 5_000),
         etcd(6, "SIGSTOP of the etcd leader, 5 s", Etcd::StopLeader, 5_000),
         etcd(6, "etcd's leader moved, three times", Etcd::MoveLeader, 4_000).times(3),
         etcd(7, "etcd without a quorum, 10 s", Etcd::LoseQuorum, 10_000).after_healing().frozen_after(5_000),

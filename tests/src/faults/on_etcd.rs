@@ -28,6 +28,10 @@ impl Stage {
                 self.etcd.kill(leads);
                 vec![Undo::Etcd(leads)]
             }
+            Etcd::StopFollower => {
+                self.etcd.pause(follows);
+                vec![Undo::WakeEtcd(follows)]
+            }
             Etcd::StopLeader => {
                 self.etcd.pause(leads);
                 vec![Undo::WakeEtcd(leads)]

@@ -1,7 +1,8 @@
 //! One fault, from a whole cluster to a whole cluster, with a load run and a sync going on.
 //!
 //! In: a stage, a fault. Out: an [`Outcome`]: how long until a run was dispatched, what the load's target saw, breaches of
-//! invariants, and what fell short of what was expected. Never: takes a shortfall for a breach, or the other way round.
+//! invariants and of what a failover is for, and what fell short of a figure. Never: takes a shortfall for a breach, or the
+//! other way round.
 //! Tests: `tests/tests/t70_faults.rs`.
 
 use super::fault::{Fault, Leads};
@@ -116,6 +117,7 @@ pub async fn trial(stage: &mut Stage, fault: &Fault) -> Result<Outcome, String> 
         submit.found = is_kept(&client, &submit.run).await?;
     }
     let mut found = breaches(&history);
+    found.extend(fault.evidence.and_then(|kind| history.unfounded(kind)));
     found.append(&mut seen.breaches);
     let fell = std::mem::take(&mut stage.fell);
     if fault.spares_store() {
@@ -183,7 +185,7 @@ async fn done_once(
         Ok(took) => took,
         // That nobody took over is one thing, that nobody leads another.
         Err(_) if now == epoch && fault.leads == Leads::Next => {
-            seen.shortfalls.push("nobody took over".to_owned());
+            seen.breaches.push("nobody took over".to_owned());
             return Ok(());
         }
         Err(why) => return Err(why),
@@ -194,7 +196,9 @@ async fn done_once(
         seen.shortfalls.push(format!("the next dispatch took {took:.2?}, over {:?}", fault.within));
     }
     match fault.leads {
-        Leads::Same if now != epoch => seen.shortfalls.push(format!("{} new terms", now - epoch)),
+        Leads::Same if now != epoch => {
+            seen.breaches.push(format!("{} new terms, and there was no reason for any", now - epoch));
+        }
         Leads::Next if now > epoch + 1 => {
             seen.shortfalls.push(format!("{} terms instead of one", now - epoch))
         }
@@ -241,6 +245,7 @@ async fn terms(client: &Client, from: u32) -> Result<Vec<Term>, String> {
             leader: term.leader,
             start_reason: term.start_reason,
             ended_by: term.ended_by,
+            evidence: term.votes.iter().map(|vote| vote.evidence.clone()).collect(),
             votes: term.votes.into_iter().map(|vote| vote.sentinel).collect(),
         }));
         page_token = page.next_page_token;

@@ -1,38 +1,36 @@
 //! Which masters are registered.
 //!
-//! In: the registrations below a prefix of the coordinator. Out: a watch that holds their addresses.
+//! In: the registrations below a prefix of the coordinator. Out: a watch that holds their addresses and names.
 //! Never: ends by itself; while the coordinator is away the newest known addresses stay.
 //! Tests: below.
 
+use crate::link::Found;
 use futures_util::StreamExt as _;
+use shanty_model::id::NodeId;
 use shanty_rt::coord::{Coord, NodeInfo, WatchEvent};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
 
 /// Follows the registrations below `prefix`.
-pub(crate) async fn follow_masters(
-    coord: Arc<dyn Coord>,
-    prefix: String,
-    found: watch::Sender<BTreeSet<String>>,
-) {
+pub(crate) async fn follow_masters(coord: Arc<dyn Coord>, prefix: String, found: watch::Sender<Found>) {
     let mut events = coord.watch(&prefix);
-    let mut known: BTreeMap<String, String> = BTreeMap::new();
+    let mut known: BTreeMap<String, (String, NodeId)> = BTreeMap::new();
     while let Some(event) = events.next().await {
         match event {
             WatchEvent::Snapshot(entries) => {
-                known = entries.into_iter().filter_map(|e| Some((e.key, address(&e.value)?))).collect();
+                known = entries.into_iter().filter_map(|e| Some((e.key, registered(&e.value)?))).collect();
             }
             WatchEvent::Put(entry) => {
-                if let Some(address) = address(&entry.value) {
-                    known.insert(entry.key, address);
+                if let Some(registered) = registered(&entry.value) {
+                    known.insert(entry.key, registered);
                 }
             }
             WatchEvent::Delete { key, revision: _ } => {
                 known.remove(&key);
             }
         }
-        let now: BTreeSet<String> = known.values().cloned().collect();
+        let now: Found = known.values().cloned().collect();
         found.send_if_modified(|before| {
             let news = *before != now;
             if news {
@@ -44,8 +42,10 @@ pub(crate) async fn follow_masters(
     }
 }
 
-fn address(value: &[u8]) -> Option<String> {
-    NodeInfo::from_value(value).map(|info| info.address).filter(|address| !address.is_empty())
+/// The address and the name of a master; none when it has no address.
+fn registered(value: &[u8]) -> Option<(String, NodeId)> {
+    let NodeInfo { address, node, .. } = NodeInfo::from_value(value)?;
+    (!address.is_empty()).then_some((address, node))
 }
 
 #[cfg(test)]
@@ -67,8 +67,10 @@ mod tests {
         vec![Op::Put { key: format!("masters/{node}"), value: info.to_value(), lease: None }]
     }
 
-    async fn holds(found: &mut watch::Receiver<BTreeSet<String>>, expected: &[&str]) {
-        let wanted = |now: &BTreeSet<String>| now.iter().map(String::as_str).eq(expected.iter().copied());
+    async fn holds(found: &mut watch::Receiver<Found>, expected: &[(&str, &str)]) {
+        let wanted = |now: &Found| {
+            now.iter().map(|(address, node)| (address.as_str(), node.as_str())).eq(expected.iter().copied())
+        };
         let reached = tokio::time::timeout(Duration::from_secs(5), found.wait_for(wanted)).await;
         assert!(reached.is_ok(), "not reached: {expected:?}");
     }
@@ -77,14 +79,14 @@ mod tests {
     async fn masters_come_and_go() {
         let coord = Memory::new();
         coord.txn(vec![], put("m1", "a:1")).await.unwrap();
-        let (found_in, mut found) = watch::channel(BTreeSet::new());
+        let (found_in, mut found) = watch::channel(Found::new());
         let mut scope = Scope::new();
         scope.spawn("discovery", follow_masters(Arc::new(coord.clone()), "masters/".to_owned(), found_in));
-        holds(&mut found, &["a:1"]).await;
+        holds(&mut found, &[("a:1", "m1")]).await;
         coord.txn(vec![], put("m2", "b:1")).await.unwrap();
         coord.txn(vec![], put("m3", "")).await.unwrap();
-        holds(&mut found, &["a:1", "b:1"]).await;
+        holds(&mut found, &[("a:1", "m1"), ("b:1", "m2")]).await;
         coord.txn(vec![], vec![Op::Delete("masters/m1".to_owned())]).await.unwrap();
-        holds(&mut found, &["b:1"]).await;
+        holds(&mut found, &[("b:1", "m2")]).await;
     }
 }

@@ -12,7 +12,7 @@ use crate::discovery::follow_masters;
 use crate::door;
 use crate::executor::{self, Executor, Signals};
 use crate::ledger::{self, Ledger};
-use crate::link::{Face, Feeds, Roster, keep_links};
+use crate::link::{Face, Feeds, Found, Roster, keep_links};
 use crate::resource::{Sampler, keep_sampling};
 use shanty_model::telemetry::Telemetry;
 use shanty_rt::coord::{Coord, Etcd, EtcdSettingsError, Keys, NodeInfo, Registration, Role, greet};
@@ -129,7 +129,7 @@ pub async fn serve_under(
     }
     let found = match etcd(&config, &mut around)? {
         Some(coord) => coordinate(&mut around, &mut links, coord, &config, &face, &closing),
-        None => watch::channel(BTreeSet::new()).1,
+        None => watch::channel(Found::new()).1,
     };
     if let Some(credentials) = &credentials {
         around.spawn("certificates", credentials.clone().keep());
@@ -203,7 +203,7 @@ fn coordinate(
     config: &Config,
     face: &Face,
     closing: &CancellationToken,
-) -> watch::Receiver<BTreeSet<String>> {
+) -> watch::Receiver<Found> {
     let keys = Keys::new(&config.cluster);
     let info = NodeInfo {
         node: face.node.clone(),
@@ -228,7 +228,7 @@ fn coordinate(
             tracing::error!(%too_old, "masters may not be found");
         }
     });
-    let (found_in, found) = watch::channel(BTreeSet::new());
+    let (found_in, found) = watch::channel(Found::new());
     around.spawn("discovery", follow_masters(coord, keys.role(Role::Master), found_in));
     found
 }

@@ -6,11 +6,14 @@
 
 use super::leader::Leader;
 use super::leaving::{Phase, STOP_GRACE};
+use super::line::Line;
 use super::pump::{Pumped, pump};
 use super::roll::Roll;
 use crate::door::Knock;
 use crate::ledger::Ledger;
 use crate::link::{End, Event, Outbound, Said, SessionId};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use shanty_model::epoch::Epoch;
 use shanty_model::id::{AttemptId, NodeId};
 use shanty_model::telemetry::Telemetry;
@@ -71,7 +74,7 @@ pub(crate) struct Executor {
     /// Away only while it is written.
     pub(super) ledger: Option<Ledger>,
     pub(super) signals: Signals,
-    pub(super) sessions: BTreeMap<SessionId, (NodeId, Outbound)>,
+    pub(super) sessions: BTreeMap<SessionId, Line>,
     pub(super) leader: Leader,
     pub(super) roll: Roll,
     pub(super) phase: Phase,
@@ -144,7 +147,7 @@ impl Executor {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while self.phase != Phase::Over {
-            let room = self.pump();
+            let full = self.pump();
             let wake = self.wake.clone();
             tokio::select! {
                 Some(event) = events.recv() => self.on_event(event).await,
@@ -154,7 +157,7 @@ impl Executor {
                     let _gone = knock.send(());
                 }
                 () = wake.notified() => {}
-                () = until_room(room) => {}
+                () = until_room(&full) => {}
                 _ = tick.tick() => {
                     let now = clock::boottime();
                     self.on_tick(now, now.saturating_sub(ticked));
@@ -172,17 +175,26 @@ impl Executor {
             }
             self.step(now);
         }
+        // That it leaves, for an idle worker. A stream that is full now learns it from its end.
+        self.pump();
         self.name_taken.map_or(Ok(()), Err)
     }
 
-    /// Says what is due. Answers the stream to wait for when there was no room.
-    fn pump(&mut self) -> Option<Outbound> {
-        let session = self.leader.leading()?.session;
-        let (_, outbound) = self.sessions.get(&session)?;
-        match pump(&mut self.roll, outbound) {
-            Pumped::Dry => None,
-            Pumped::Full => Some(outbound.clone()),
+    /// Says what is due, debts first. Answers the streams that had no room.
+    fn pump(&mut self) -> Vec<Outbound> {
+        let epoch = self.ledger.as_ref().map_or(Epoch::NONE, Ledger::seen);
+        let leader = self.leader.leading().map(|leading| leading.session);
+        let mut full = Vec::new();
+        for (session, line) in &mut self.sessions {
+            let mut pumped = line.pay(|| Said::Inventory { epoch, held: self.roll.inventory() });
+            if pumped == Pumped::Dry && leader == Some(*session) {
+                pumped = pump(&mut self.roll, line.outbound());
+            }
+            if pumped == Pumped::Full {
+                full.push(line.outbound().clone());
+            }
         }
+        full
     }
 
     fn on_end(&mut self, attempt: &AttemptId, end: End) {
@@ -238,29 +250,11 @@ impl Executor {
     /// A session leads anew: it is told what is held, and then everything else.
     pub(super) fn tell_anew(&mut self) {
         let Some(session) = self.leader.leading().map(|leading| leading.session) else { return };
-        self.tell_inventory(session);
+        if let Some(line) = self.sessions.get_mut(&session) {
+            line.owe_inventory();
+        }
         for (_, held) in self.roll.iter_mut() {
             held.rewind();
-        }
-    }
-
-    /// Tells a session what is held.
-    pub(super) fn tell_inventory(&self, session: SessionId) {
-        let epoch = self.ledger.as_ref().map_or(Epoch::NONE, Ledger::seen);
-        self.tell(session, || Said::Inventory { epoch, held: self.roll.inventory() });
-    }
-
-    /// Tells a session that this worker leaves.
-    pub(super) fn tell_leaving(&self, session: SessionId) {
-        self.tell(session, || Said::Leaving { reason: "the worker was asked to stop".to_owned() });
-    }
-
-    fn tell(&self, session: SessionId, said: impl FnOnce() -> Said) {
-        if let Some((master, outbound)) = self.sessions.get(&session)
-            && outbound.say(said).is_err()
-        {
-            // A stream without room right after its beginning is about to break, and then begins anew.
-            tracing::warn!(%master, "no room in the stream to a master");
         }
     }
 
@@ -273,8 +267,8 @@ impl Executor {
         );
         self.systemd.stopping(patience + STOP_GRACE * 2);
         self.phase = self.phase.leave(now, patience);
-        for session in self.sessions.keys() {
-            self.tell_leaving(*session);
+        for line in self.sessions.values_mut() {
+            line.owe_leaving();
         }
     }
 
@@ -296,10 +290,100 @@ impl Executor {
     }
 }
 
-/// Waits for room in a stream that had none; for ever without one.
-async fn until_room(stream: Option<Outbound>) {
-    match stream {
-        Some(outbound) => outbound.room().await,
-        None => std::future::pending().await,
+/// Waits for room in any of these streams, which had none; for ever without one.
+async fn until_room(full: &[Outbound]) {
+    let mut rooms: FuturesUnordered<_> = full.iter().map(Outbound::room).collect();
+    if rooms.next().await.is_none() {
+        std::future::pending().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::{Attached, Heard, way_out};
+    use futures_util::{FutureExt as _, Stream};
+    use shanty_proto::internal::from_worker::Message;
+    use shanty_proto::internal::{FromWorker, Hello};
+
+    fn executor(folder: &std::path::Path) -> Executor {
+        let options = Options {
+            node: "w1".parse().unwrap(),
+            slots: 1,
+            orphan_limit: Duration::from_secs(60),
+            drain_timeout: Duration::from_secs(60),
+        };
+        let signals = Signals {
+            figures: watch::Sender::new(Telemetry::default()),
+            attempts: watch::Sender::new(0),
+            seen: watch::Sender::new(Epoch::NONE),
+            roused: watch::Sender::new(0),
+        };
+        let machine = watch::channel(Telemetry::default()).1;
+        let ledger = Ledger::open(folder, "test").unwrap();
+        Executor::new(options, vec![], ledger, signals, machine, Systemd::default())
+    }
+
+    /// A master's end of a stream that nobody reads but the test.
+    struct Wire(std::pin::Pin<Box<dyn Stream<Item = FromWorker> + Send>>);
+
+    impl Wire {
+        /// What is on it now.
+        fn read(&mut self) -> Vec<Message> {
+            std::iter::from_fn(|| self.0.next().now_or_never().flatten())
+                .map(|message| message.message.unwrap())
+                .filter(|message| !matches!(message, Message::Hello(_) | Message::Checked(_)))
+                .collect()
+        }
+    }
+
+    async fn attach(executor: &mut Executor, number: u64, is_full: bool) -> Wire {
+        let hello = FromWorker { message: Some(Message::Hello(Hello::default())) };
+        let (outbound, _beats, stream) = way_out(hello);
+        let filler = || Said::Checked { question: 0, checked: Box::default() };
+        while is_full && outbound.say(filler).is_ok() {}
+        let (session, master) = (SessionId(number), format!("m{number}").parse().unwrap());
+        executor.on_event(Event::Attached(Attached { session, master, claim: None, outbound })).await;
+        Wire(Box::pin(stream))
+    }
+
+    #[tokio::test]
+    async fn what_a_full_stream_has_no_room_for_is_said_when_it_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut executor = executor(folder.path());
+        let mut leader = attach(&mut executor, 1, true).await;
+        let mut standby = attach(&mut executor, 2, false).await;
+        let (epoch, attempt) = (Epoch(7), "a.1/0#1".parse().unwrap());
+        let order = Heard::Unreadable { epoch, attempt, reason: "no spec".to_owned() };
+        executor.on_event(Event::Heard(SessionId(1), order)).await;
+        executor.leave();
+        assert_eq!(executor.pump().len(), 1, "one of the two streams is full");
+        assert!(matches!(standby.read().as_slice(), [Message::Inventory(_), Message::Leaving(_)]));
+
+        assert_eq!(leader.read(), [], "it had no room for more than was on it");
+        assert!(executor.pump().is_empty());
+        let said = leader.read();
+        let [Message::Inventory(inventory), Message::Leaving(_), Message::Update(refusal)] = said.as_slice()
+        else {
+            panic!("{said:?}")
+        };
+        assert_eq!((inventory.epoch, refusal.reason.as_str()), (7, "no spec"));
+        executor.pump();
+        assert_eq!(leader.read(), [], "said twice");
+    }
+
+    #[tokio::test]
+    async fn a_stream_with_room_again_is_not_kept_waiting_by_one_without() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut executor = executor(folder.path());
+        let _stuck = attach(&mut executor, 1, true).await;
+        let mut reads = attach(&mut executor, 2, true).await;
+        let full = executor.pump();
+        assert_eq!(full.len(), 2);
+        assert!(until_room(&full).now_or_never().is_none());
+        reads.read();
+        until_room(&full).await;
+        assert_eq!(executor.pump().len(), 1);
+        assert!(matches!(reads.read().as_slice(), [Message::Inventory(_)]));
     }
 }

@@ -9,10 +9,11 @@
 use super::admission::{Admission, Situation, admit};
 use super::core::{Executor, NameTaken};
 use super::leader::Claim;
+use super::line::Line;
 use super::roll::{Held, Told};
 use crate::attempt::{Port, Work, supervise};
 use crate::ledger;
-use crate::link::{Assign, Attached, Cancel, Change, Event, Heard, Progress, Said, SessionId, Update};
+use crate::link::{Assign, Attached, Cancel, Change, Event, Heard, SessionId};
 use shanty_model::epoch::Epoch;
 use shanty_model::id::AttemptId;
 use shanty_model::kind::Shape;
@@ -63,18 +64,16 @@ impl Executor {
         let Attached { session, master, claim, outbound } = attached;
         self.unreached.clear();
         self.refused_since = None;
-        self.sessions.insert(session, (master, outbound));
-        let is_new_leader = match claim {
-            Some(epoch) => self.claim(session, epoch).await == Some(Claim::Leads),
-            None => false,
-        };
-        if is_new_leader {
-            self.tell_anew();
-        } else {
-            self.tell_inventory(session);
-        }
+        let mut line = Line::new(master, outbound);
+        line.owe_inventory();
         if self.phase.is_leaving() {
-            self.tell_leaving(session);
+            line.owe_leaving();
+        }
+        self.sessions.insert(session, line);
+        if let Some(epoch) = claim
+            && self.claim(session, epoch).await == Some(Claim::Leads)
+        {
+            self.tell_anew();
         }
     }
 
@@ -147,7 +146,7 @@ impl Executor {
 
     /// A session claims to lead: none when the ledger does not admit it.
     async fn claim(&mut self, session: SessionId, epoch: Epoch) -> Option<Claim> {
-        let master = self.sessions.get(&session)?.0.clone();
+        let master = self.sessions.get(&session)?.master.clone();
         if !self.admits(session, epoch).await {
             return None;
         }
@@ -216,6 +215,9 @@ impl Executor {
             Admission::Take { supersedes } => {
                 if let Some(held) = supersedes.as_ref().and_then(|older| self.roll.get_mut(older)) {
                     held.ask_to_stop(StopReason::Superseded, clock::boottime());
+                }
+                if let Some(line) = self.sessions.get_mut(&session) {
+                    line.owe_no_refusal(&assign.attempt);
                 }
                 self.begin(assign);
             }
@@ -311,15 +313,8 @@ impl Executor {
 
     fn refuse(&mut self, session: SessionId, attempt: AttemptId, reason: String) {
         tracing::info!(%attempt, reason, "attempt refused");
-        let said = || {
-            let progress = Progress::Refused(reason);
-            Said::Update(Update { attempt, progress, change: 0 })
-        };
-        // Without room the refusal is lost; the master misses the attempt in time, or in the next inventory.
-        if let Some((_, outbound)) = self.sessions.get(&session)
-            && outbound.say(said).is_err()
-        {
-            tracing::warn!("no room to refuse an attempt");
+        if let Some(line) = self.sessions.get_mut(&session) {
+            line.owe_refusal(attempt, reason);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! One session per master: a master that is reachable by two addresses gets one stream.
 //!
-//! In: node ids of masters that answered. Out: a claim, or the news that another session has it.
+//! In: node ids of masters that answered, or are about to. Out: a claim, or the news that another session has it.
 //! Tests: below.
 
 use shanty_model::id::NodeId;
@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
-/// The masters with a living session.
+/// The masters with a session that lives or is being made.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Claims(Arc<Inner>);
 
@@ -32,6 +32,11 @@ impl Claims {
         taken.insert(master.clone()).then(|| Claim { claims: self.clone(), master: master.clone() })
     }
 
+    /// Whether a session has the claim on `master`.
+    pub(super) fn is_taken(&self, master: &NodeId) -> bool {
+        self.0.taken.lock().unwrap_or_else(PoisonError::into_inner).contains(master)
+    }
+
     /// Waits until nobody has the claim on `master`.
     pub(super) async fn free(&self, master: &NodeId) {
         loop {
@@ -39,11 +44,18 @@ impl Claims {
             tokio::pin!(freed);
             // From here on a release is not missed.
             freed.as_mut().enable();
-            if !self.0.taken.lock().unwrap_or_else(PoisonError::into_inner).contains(master) {
+            if !self.is_taken(master) {
                 return;
             }
             freed.await;
         }
+    }
+}
+
+impl Claim {
+    /// Whether it is the claim on `master`.
+    pub(super) fn is_on(&self, master: &NodeId) -> bool {
+        self.master == *master
     }
 }
 

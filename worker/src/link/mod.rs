@@ -33,5 +33,7 @@ pub(crate) use message::{
     Assign, Attached, Cancel, Change, End, EndKind, Event, Heard, Held, Progress, Said, SessionId, Update,
 };
 pub(crate) use outbound::Outbound;
-pub(crate) use roster::{Roster, keep_links};
+#[cfg(test)]
+pub(crate) use outbound::way_out;
+pub(crate) use roster::{Found, Roster, keep_links};
 pub(crate) use session::{Face, Feeds};

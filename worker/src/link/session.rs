@@ -1,16 +1,17 @@
 //! One stream with one master, from Hello to its end.
 //!
 //! ```text
-//!  connect ─► Hello ─► Welcome ─► heartbeats both ways, orders in, results out ─► end
+//!  connect ─► claim ─► Hello ─► Welcome ─► heartbeats both ways, orders in, results out ─► end
+//!               └──another session of this worker has the master: no Hello, for it would end that session
 //! ```
-//! In: an address. Out: [`Event`]s; the time that the master's orders name is already on our clock.
+//! In: an address, and the master that it is known to lead to. Out: [`Event`]s; the time that the master's orders name is already on our clock.
 //! Never: reconnects (see `standing`), or waits for room in the outbound channel.
 //! Tests: with a master in `worker/tests/`.
 
-use super::claims::Claims;
+use super::claims::{Claim, Claims};
 use super::message::{Attached, Event, Heard, Said, SessionId};
 use super::offset::Offset;
-use super::outbound::Outbound;
+use super::outbound::{Beats, Outbound, way_out};
 use super::wire::{self, Beat, Inbound, Welcomed};
 use shanty_model::epoch::Epoch;
 use shanty_model::id::NodeId;
@@ -28,7 +29,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
 use tonic::transport::Channel;
@@ -134,19 +134,20 @@ pub(super) struct Past {
     pub(super) fleet_size: Option<u32>,
 }
 
-/// Connects to `address` and stays attached for as long as it goes.
-pub(super) async fn hold(shared: &Shared, address: &str) -> Past {
+/// Connects to `address` and stays attached for as long as it goes. `known` is the master that the address leads to, as
+/// far as that is known; afterwards it is the one that answered.
+///
+/// A master ends a worker's older session when the same worker says Hello again. So nothing is said to a known master
+/// that another session of this worker has; and an address that nothing is known of breaks that session once.
+pub(super) async fn hold(shared: &Shared, address: &str, known: &mut Option<NodeId>) -> Past {
     let before = |ended| Past { ended, fleet_size: None };
     let greeted = tokio::select! {
-        greeted = greet(shared, address) => greeted,
+        greeted = greet_claimed(shared, address, known) => greeted,
         () = shared.closing.cancelled() => return before(Ended::Closed),
     };
-    let (mut session, welcomed) = match greeted {
+    let (mut session, welcomed, _claim) = match greeted {
         Ok(greeted) => greeted,
         Err(ended) => return before(ended),
-    };
-    let Some(_claim) = shared.claims.take(&welcomed.master) else {
-        return before(Ended::Duplicate(welcomed.master));
     };
     let id = SessionId(shared.numbers.fetch_add(1, Ordering::Relaxed));
     let attached = Attached {
@@ -169,8 +170,29 @@ pub(super) async fn hold(shared: &Shared, address: &str) -> Past {
     Past { ended, fleet_size }
 }
 
+/// Attaches to the master at `address` unless another session has it.
+async fn greet_claimed(
+    shared: &Shared,
+    address: &str,
+    known: &mut Option<NodeId>,
+) -> Result<(Session, Welcomed, Claim), Ended> {
+    let take = |master: &NodeId| shared.claims.take(master).ok_or_else(|| Ended::Duplicate(master.clone()));
+    let channel = connect(shared, address).await?;
+    // Not before: an address out of reach keeps no other one from the master while it is tried.
+    let expected = known.as_ref().map(take).transpose()?;
+    let (session, welcomed) = greet(shared, channel).await?;
+    *known = Some(welcomed.master.clone());
+    let claim = match expected.filter(|claim| claim.is_on(&welcomed.master)) {
+        Some(claim) => claim,
+        // Nothing was known, or the address leads to another master now.
+        None => take(&welcomed.master)?,
+    };
+    Ok((session, welcomed, claim))
+}
+
 struct Session {
     outbound: Outbound,
+    beats: Beats,
     inbound: Streaming<ToWorker>,
     offset: Offset,
     /// Heartbeats without an answer: their number and when they were sent.
@@ -181,29 +203,30 @@ struct Session {
     checks: Scope,
 }
 
-async fn greet(shared: &Shared, address: &str) -> Result<(Session, Welcomed), Ended> {
-    let connect = |error: tonic::transport::Error| Ended::Connect(innermost(&error));
+async fn connect(shared: &Shared, address: &str) -> Result<Channel, Ended> {
+    let failed = |error: tonic::transport::Error| Ended::Connect(innermost(&error));
     let credentials = shared.feeds.credentials.as_ref();
     let endpoint = tls::endpoint(address, credentials)
-        .map_err(connect)?
+        .map_err(failed)?
         .connect_timeout(CONNECT)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(PING.0)
         .keep_alive_timeout(PING.1)
         .keep_alive_while_idle(true);
     // The outer limit covers name resolution too.
-    let channel: Channel = tokio::time::timeout(CONNECT * 2, tls::connect(&endpoint, credentials))
+    tokio::time::timeout(CONNECT * 2, tls::connect(&endpoint, credentials))
         .await
         .map_err(|_| Ended::Connect(format!("no connection within {:?}", CONNECT * 2)))?
-        .map_err(connect)?;
+        .map_err(failed)
+}
 
-    let (outbound, receiver) = Outbound::new();
+async fn greet(shared: &Shared, channel: Channel) -> Result<(Session, Welcomed), Ended> {
     let hello = wire::hello(&shared.face, *shared.feeds.seen.borrow(), &shared.feeds.figures.borrow());
+    let (outbound, beats, outgoing) = way_out(hello);
     let sent_ns = clock::monotonic_ns();
-    outbound.send_reserved(hello);
     let welcome = async {
         let mut client = WorkerLinkClient::new(channel);
-        let mut inbound = client.attach(ReceiverStream::new(receiver)).await?.into_inner();
+        let mut inbound = client.attach(outgoing).await?.into_inner();
         let first = inbound.message().await?;
         Ok::<_, tonic::Status>((inbound, first))
     };
@@ -229,6 +252,7 @@ async fn greet(shared: &Shared, address: &str) -> Result<(Session, Welcomed), En
     offset.add(sent_ns, answered_ns, welcomed.unix_ns);
     let session = Session {
         outbound,
+        beats,
         inbound,
         offset,
         unanswered: VecDeque::new(),
@@ -306,12 +330,12 @@ impl Session {
             *feeds.attempts.borrow(),
             leader,
         );
-        if self.outbound.send_reserved(message) {
-            if self.unanswered.len() == UNANSWERED_KEPT {
-                self.unanswered.pop_front();
-            }
-            self.unanswered.push_back((self.sequence, clock::monotonic_ns()));
+        self.beats.send(message);
+        // One that gives way to the next is never answered, and goes from here as others do.
+        if self.unanswered.len() == UNANSWERED_KEPT {
+            self.unanswered.pop_front();
         }
+        self.unanswered.push_back((self.sequence, clock::monotonic_ns()));
     }
 
     fn read(&mut self, message: ToWorker, connections: &Registry) -> Option<Heard> {
@@ -359,10 +383,10 @@ impl Session {
 
     /// Lets out what was said last, then waits for the master to end the stream.
     async fn close(self) {
-        let Session { outbound, mut inbound, checks, .. } = self;
+        let Session { outbound, beats, mut inbound, checks, .. } = self;
         // A check that is under way holds the way out open.
         drop(checks);
-        drop(outbound);
+        drop((outbound, beats));
         let ended = async { while let Ok(Some(_)) = inbound.message().await {} };
         let _patience_over = tokio::time::timeout(CLOSE, ended).await;
     }

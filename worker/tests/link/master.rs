@@ -1,6 +1,7 @@
 //! A master for tests: a real listener that does what the test says.
 //!
-//! In: what the test says. Out: what the worker said; heartbeats are answered by themselves.
+//! In: what the test says. Out: what the worker said; heartbeats are answered by themselves, and a process that
+//! attaches again ends its older stream, as with a real master.
 
 use shanty_proto::internal::worker_link_server::{WorkerLink, WorkerLinkServer};
 use shanty_proto::internal::{self as pb, from_worker, to_worker};
@@ -42,6 +43,8 @@ pub(crate) struct Master {
     /// Its wall clock minus the real one.
     pub(crate) ahead_ns: i64,
     arrivals: mpsc::Receiver<(Streaming<pb::FromWorker>, Answers)>,
+    /// The newest stream: whose it is, and its end, if the test has not dropped it.
+    newest: Option<(String, mpsc::WeakSender<Result<pb::ToWorker, Status>>)>,
     _scope: Scope,
 }
 
@@ -59,17 +62,28 @@ impl Master {
                 .await
                 .unwrap();
         });
-        Master { node, address, ahead_ns: 0, arrivals, _scope: scope }
+        Master { node, address, ahead_ns: 0, arrivals, newest: None, _scope: scope }
     }
 
     /// Waits for a worker and welcomes it.
     pub(crate) async fn welcome(&mut self, leader: bool, epoch: u64) -> Link {
-        let arrival = tokio::time::timeout(PATIENCE, self.arrivals.recv()).await;
-        let (mut incoming, answers) = arrival.expect("no worker attached in time").unwrap();
+        self.welcome_within(PATIENCE, leader, epoch).await.expect("no worker attached in time")
+    }
+
+    /// The same for a worker that comes soon, if one does.
+    pub(crate) async fn welcome_within(
+        &mut self,
+        within: Duration,
+        leader: bool,
+        epoch: u64,
+    ) -> Option<Link> {
+        let arrival = tokio::time::timeout(within, self.arrivals.recv()).await.ok()?;
+        let (mut incoming, answers) = arrival.unwrap();
         let hello = match incoming.message().await.unwrap().unwrap().message {
             Some(from_worker::Message::Hello(hello)) => hello,
             other => panic!("the first message is {other:?}"),
         };
+        self.close_older(&hello.incarnation, &answers).await;
         let claim = Arc::new(Mutex::new((leader, epoch)));
         let link = Link::new(hello, incoming, answers, claim, self.ahead_ns);
         link.tell(to_worker::Message::Welcome(pb::Welcome {
@@ -81,12 +95,17 @@ impl Master {
             unix_ns: shanty_rt::clock::unix_ns() + self.ahead_ns,
         }))
         .await;
-        link
+        Some(link)
     }
 
-    /// Whether a worker wants to attach now.
-    pub(crate) async fn is_called(&mut self, within: Duration) -> bool {
-        tokio::time::timeout(within, self.arrivals.recv()).await.is_ok()
+    async fn close_older(&mut self, incarnation: &str, answers: &Answers) {
+        let newest = (incarnation.to_owned(), answers.downgrade());
+        if let Some((whose, older)) = self.newest.replace(newest)
+            && whose == incarnation
+            && let Some(older) = older.upgrade()
+        {
+            let _gone = older.send(Err(Status::already_exists("another worker has attached"))).await;
+        }
     }
 }
 

@@ -16,6 +16,8 @@ pub struct Term {
     pub start_reason: String,
     /// Who ended it, from outside or by giving up; empty when nobody did.
     pub ended_by: String,
+    /// Why it ended; empty for one that goes on.
+    pub end_reason: String,
     /// The sentinels that voted for its end.
     pub votes: Vec<String>,
     /// The kinds of their evidence.

@@ -124,6 +124,10 @@ pub async fn trial(stage: &mut Stage, fault: &Fault) -> Result<Outcome, String> 
         found.extend(fell);
     }
     let mut shortfalls = seen.shortfalls;
+    if fault.leads == Leads::Same {
+        let over = history.terms.iter().filter(|term| !term.end_reason.is_empty());
+        shortfalls.extend(over.map(|term| format!("term {} ended: {}", term.epoch, term.end_reason)));
+    }
     if let Some(pace) = pace.filter(|pace| fault.undisturbed && pace.worst_unexplained > OFF) {
         shortfalls.push(format!("a window is off by {:.1} %", 100.0 * pace.worst_unexplained));
     }
@@ -245,6 +249,7 @@ async fn terms(client: &Client, from: u32) -> Result<Vec<Term>, String> {
             leader: term.leader,
             start_reason: term.start_reason,
             ended_by: term.ended_by,
+            end_reason: term.end_reason,
             evidence: term.votes.iter().map(|vote| vote.evidence.clone()).collect(),
             votes: term.votes.into_iter().map(|vote| vote.sentinel).collect(),
         }));

@@ -355,7 +355,7 @@ async fn settled(master: &mut Master, most: usize) -> master::Link {
             None => return link,
         }
     }
-    assert!(master.welcome_within(quiet, true, 1).await.is_none(), "it called more than {most} times");
+    assert!(master.welcome_within(quiet, true, 1).await.is_none(), "it called more often than {most} times");
     link
 }
 

@@ -83,7 +83,8 @@ impl LeaderRoom {
             engine,
             mandate: &mandate,
             term,
-            store: self.store.clone(),
+            // The loop waits for these; a store that answers is not what hangs it, and one that does not has a gate of its own.
+            store: self.store.beating(term.gates().dispatched()),
             registry: self.registry.clone(),
             feeds: feeds.clone(),
         };

@@ -8,6 +8,7 @@ use super::Error;
 use super::dialect::Dialect;
 use super::error::trouble;
 use super::schema;
+use shanty_rt::pulse::Pulse;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyPool, ConnectOptions as _, Connection as _, Executor as _};
 use std::fmt;
@@ -42,6 +43,8 @@ pub struct Store {
     /// Turns to write: one in SQLite, where a second writer would only wait inside the database, and less
     /// fairly; one per connection elsewhere.
     pub(super) turns: Arc<Semaphore>,
+    /// Beats with each statement that is answered in a transaction.
+    pub(super) pulse: Option<Arc<Pulse>>,
     shown: Arc<str>,
 }
 
@@ -142,7 +145,14 @@ impl Store {
         }
         drop(connection);
         tracing::info!(store = %shown, "store opened");
-        Ok(Store { pool, dialect, turns, shown })
+        Ok(Store { pool, dialect, turns, pulse: None, shown })
+    }
+
+    /// The same store, in whose transactions each answered statement is a sign of life: whoever waits for a transaction of
+    /// many statements over a slow line does not hang.
+    #[must_use]
+    pub fn beating(&self, pulse: Arc<Pulse>) -> Store {
+        Store { pulse: Some(pulse), ..self.clone() }
     }
 
     /// `sqlite`, `postgres` or `mysql`.
@@ -260,7 +270,10 @@ fn next_step(url: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use super::super::transaction::Transaction;
     use super::*;
+    use shanty_model::epoch::Epoch;
+    use shanty_rt::clock;
 
     #[test]
     fn a_password_is_never_shown() {
@@ -287,6 +300,20 @@ mod tests {
             let text = Store::open(url, options).await.unwrap_err().to_string();
             assert!(text.contains(step) && text.contains(&without_password(url)), "{text}");
             assert!(!text.contains("s3cret"), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn each_answer_in_a_transaction_is_a_sign_of_life() {
+        let store = Store::open("sqlite::memory:", Options::default()).await.unwrap();
+        let pulse = Arc::new(Pulse::new());
+        let beating = store.beating(pulse.clone());
+        let mut transaction = Transaction::begin(&beating, Duration::from_secs(5)).await.unwrap();
+        for _ in 0..2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let before = clock::boottime();
+            transaction.check_fence(Epoch::NONE).await.unwrap();
+            assert!(pulse.silence(clock::boottime()) <= clock::boottime() - before);
         }
     }
 

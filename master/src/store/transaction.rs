@@ -9,10 +9,12 @@ use super::error::trouble;
 use super::value::{Fields, Record, Value, Versioned, arguments};
 use super::{Error, Store};
 use shanty_model::epoch::Epoch;
+use shanty_rt::pulse::Pulse;
 use sqlx::any::{Any, AnyRow};
 use sqlx::pool::PoolConnection;
 use sqlx::{AnyConnection, AssertSqlSafe, Executor as _};
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -28,6 +30,7 @@ pub(super) struct Transaction {
     dialect: Dialect,
     deadline: Instant,
     is_over: bool,
+    pulse: Option<Arc<Pulse>>,
     _turn: OwnedSemaphorePermit,
 }
 
@@ -52,15 +55,28 @@ impl Transaction {
             store.pool.acquire().await.map_err(|error| trouble("connection", error))
         })
         .await?;
-        let mut transaction =
-            Transaction { connection, dialect: store.dialect, deadline, is_over: false, _turn: turn };
+        let mut transaction = Transaction {
+            connection,
+            dialect: store.dialect,
+            deadline,
+            is_over: false,
+            pulse: store.pulse.clone(),
+            _turn: turn,
+        };
         let begin = transaction.dialect.begin();
         let connection = &mut transaction.connection;
         in_time(deadline, "begin", async {
             connection.execute(begin).await.map(drop).map_err(|error| trouble("begin", error))
         })
         .await?;
+        transaction.answered();
         Ok(transaction)
+    }
+
+    fn answered(&self) {
+        if let Some(pulse) = &self.pulse {
+            pulse.beat();
+        }
     }
 
     /// Takes the shared lock on the fence row and compares epochs: from here to the end of the transaction
@@ -82,14 +98,16 @@ impl Transaction {
         let statement = AssertSqlSafe(self.dialect.with_placeholders(statement));
         let query = sqlx::query_with(statement, arguments(values)?);
         let connection: &mut AnyConnection = &mut self.connection;
-        in_time(self.deadline, what, async {
+        let touched = in_time(self.deadline, what, async {
             connection
                 .execute(query)
                 .await
                 .map(|done| done.rows_affected())
                 .map_err(|error| trouble(what, error))
         })
-        .await
+        .await?;
+        self.answered();
+        Ok(touched)
     }
 
     /// Carries out one SELECT.
@@ -102,10 +120,12 @@ impl Transaction {
         let statement = AssertSqlSafe(self.dialect.with_placeholders(statement));
         let query = sqlx::query_with(statement, arguments(values)?);
         let connection: &mut AnyConnection = &mut self.connection;
-        in_time(self.deadline, what, async {
+        let rows = in_time(self.deadline, what, async {
             connection.fetch_all(query).await.map_err(|error| trouble(what, error))
         })
-        .await
+        .await?;
+        self.answered();
+        Ok(rows)
     }
 
     /// Inserts records, many in one statement; `or` is what follows for rows that are there.

@@ -29,7 +29,7 @@ use tokio::net::TcpStream;
 /// How much of the store's work a replica misses.
 const LAG: Duration = Duration::from_secs(2);
 /// Connections that say nothing.
-const CROWD: usize = 2_000;
+const CROWD: usize = 6_000;
 
 /// What takes a part of a fault back.
 #[derive(Debug)]

@@ -161,7 +161,7 @@ pub fn all() -> Vec<Fault> {
         Fault::new(13, LAG_PAST_TERM, Act::Store(Store::LagPastTerm), 4_000, 8_000).any().forgets(),
         Fault::new(14, "the leader gets no processor, 4 s", Act::Starve, 4_000, 8_000).any(),
         Fault::new(14, "the leader can open no files, 5 s", Act::Descriptors, 5_000, 8_000).any(),
-        Fault::new(14, "2,000 connections that say nothing, 5 s", Act::Crowd, 5_000, 8_000).any(),
+        Fault::new(14, "6,000 connections that say nothing, 5 s", Act::Crowd, 5_000, 8_000).any(),
         worker("SIGKILL of a worker", Worker::Kill, 4_000),
         worker("SIGSTOP of a worker, 6 s", Worker::Stop, 6_000),
         worker("a worker parted from all masters, 6 s", Worker::Part, 6_000),

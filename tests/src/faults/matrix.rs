@@ -38,12 +38,12 @@ pub const ABSENT: [(u8, &str, &str); 13] = [
         "needs device-mapper, which this kernel does not have; a read-only disk refuses as well, and \
       a frozen file system is slower than any",
     ),
+    (14, "memory pressure", "would take the other parts of the cluster, on the same machine, with it"),
     (
         15,
         "certificates",
         "the test `t25_tls` does it: all of them and their authority are changed under load",
     ),
-    (14, "memory pressure", "would take the other parts of the cluster, on the same machine, with it"),
     (16, "a thousand workers attach again", "the benchmark `reattach` does it"),
     (
         16,

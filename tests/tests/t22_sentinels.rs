@@ -124,6 +124,7 @@ async fn one_sentinel_decides_nothing_and_the_lease_still_does() {
     })
     .await;
     cluster.sentinels[0].process.stop();
+    // Longer than a hold-up that counts, 1 s.
     tokio::time::sleep(Duration::from_secs(2)).await;
     cluster.sentinels[0].process.cont();
     eventually("it does not trust itself", Duration::from_secs(5), async || {

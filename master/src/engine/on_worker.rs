@@ -165,7 +165,10 @@ impl Engine {
     /// Forgets workers that went long ago and have no part in anything: where workers come and go under new names, they
     /// would be looked at for as long as the term lasts.
     pub(super) fn forget_gone(&mut self, now: Now) {
-        let long_ago = |worker: &Worker| matches!(worker.presence, Presence::Away(since) if now.boot.saturating_sub(since) >= FORGOTTEN_AFTER);
+        let long_ago = |worker: &Worker| match worker.presence {
+            Presence::Away(since) => now.boot.saturating_sub(since) >= FORGOTTEN_AFTER,
+            Presence::Arriving | Presence::Present => false,
+        };
         if !self.workers.values().any(long_ago) {
             return;
         }

@@ -4,7 +4,8 @@
 //!  connect ─► claim ─► Hello ─► Welcome ─► heartbeats both ways, orders in, results out ─► end
 //!               └──another session of this worker has the master: no Hello, for it would end that session
 //! ```
-//! In: an address, and the master that it is known to lead to. Out: [`Event`]s; the time that the master's orders name is already on our clock.
+//! In: an address, and the master that it is known to lead to. Out: [`Event`]s; the time that the master's orders
+//! name is already on our clock.
 //! Never: reconnects (see `standing`), or waits for room in the outbound channel.
 //! Tests: with a master in `worker/tests/`.
 

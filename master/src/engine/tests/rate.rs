@@ -152,15 +152,28 @@ fn a_leader_that_hears_no_worker_leaves_everyone_their_share() {
 
 #[test]
 fn a_worker_that_says_anything_is_heard() {
-    let mut world = World::with_workers(&["w1", "w2"]);
-    world.start(spec(100.0, 3600));
-    world.begin_all();
-    let (_, its) = world.assigned().into_iter().find(|(on, _)| *on == node("w2")).unwrap();
-    for _ in 0..100 {
-        world.pass(100 * MS, &["w1"]);
-        world.engine.on_update(world.now, &node("w2"), &its.attempt, Update::Running);
+    type Says = fn(&mut World, &AttemptId, u32);
+    let ways: [(&str, Says, bool); 4] = [
+        ("nothing", |_, _, _| {}, true),
+        (
+            "an update",
+            |world, attempt, _| world.engine.on_update(world.now, &node("w2"), attempt, Update::Running),
+            false,
+        ),
+        ("a report", |world, attempt, second| world.report("w2", attempt, second, 50), false),
+        ("that it leaves", |world, _, _| world.engine.on_leaving(world.now, &node("w2"), "a test"), false),
+    ];
+    for (what, says, is_lost) in ways {
+        let mut world = World::with_workers(&["w1", "w2"]);
+        world.start(spec(100.0, 3600));
+        world.begin_all();
+        let (_, its) = world.assigned().into_iter().find(|(on, _)| *on == node("w2")).unwrap();
+        for second in 0..8 {
+            world.pass(1000 * MS, &["w1"]);
+            says(&mut world, &its.attempt, second);
+        }
+        assert_eq!(world.notes().contains(&"WORKER_LOST".to_owned()), is_lost, "{what}");
     }
-    assert!(!world.notes().contains(&"WORKER_LOST".to_owned()), "its heartbeats alone are lost");
 }
 
 #[test]

@@ -56,7 +56,10 @@ fn of_load(load: &v1::LoadProgress, paint: Paint) -> Vec<String> {
     } else {
         parts.push("no answers".to_owned());
     }
-    let errors = format!("{} errors", quantity::count(load.errors()));
+    // A new leader may still be at the results of before it.
+    let errors = load
+        .errors
+        .map_or_else(|| "errors …".to_owned(), |errors| format!("{} errors", quantity::count(errors)));
     parts.push(if load.errors() > 0 { paint.bad(&errors) } else { errors });
     parts.push(quantity::things(load.workers(), "worker"));
     parts
@@ -179,6 +182,19 @@ mod tests {
         let progress =
             v1::Progress { kind: Some(v1::progress::Kind::HttpLoad(load)), ..v1::Progress::default() };
         assert!(progress_text(&progress, Paint(false)).contains(" 10/s "));
+    }
+
+    #[test]
+    fn sums_that_a_new_leader_does_not_know_yet_are_no_zeros() {
+        let load = v1::LoadProgress { sent_rate: Some(10.0), ..v1::LoadProgress::default() };
+        let kind = |load| Some(v1::progress::Kind::HttpLoad(load));
+        let unknown = v1::Progress { kind: kind(load), ..v1::Progress::default() };
+        assert!(progress_text(&unknown, Paint(false)).contains("  errors …"));
+        let known = v1::Progress {
+            kind: kind(v1::LoadProgress { errors: Some(0), ..load }),
+            ..v1::Progress::default()
+        };
+        assert!(progress_text(&known, Paint(false)).contains("  0 errors"));
     }
 
     fn table(source: &str, phase: &str, done: u32, running: u32) -> v1::SyncTableProgress {

@@ -3,6 +3,7 @@
 use super::Now;
 use super::command::{Assignment, Command, Order};
 use super::divide::Pace;
+use super::on_past::Unread;
 use super::part::{Dirty, Part};
 use super::reconcile::RESCORE_EVERY;
 use crate::placement::Decision;
@@ -41,6 +42,8 @@ pub struct Machine {
     pub unwilling: BTreeSet<(NodeId, String)>,
     /// The largest number of an attempt that a worker has told, by shard, of shards that may not be there any more.
     pub told_numbers: BTreeMap<u32, u32>,
+    /// Results of before this leader that are not in the tally yet; none when all are.
+    pub unread: Option<Unread>,
     /// Seconds of the run, before this one, that the rules have looked at.
     pub judged_seconds: u32,
     /// Seconds in a row in which the target could not be reached.
@@ -73,6 +76,7 @@ impl Machine {
             given: BTreeSet::new(),
             unwilling: BTreeSet::new(),
             told_numbers: BTreeMap::new(),
+            unread: None,
             judged_seconds: 0,
             unreachable_seconds: 0,
             rescore_at: since + RESCORE_EVERY,

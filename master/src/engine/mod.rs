@@ -14,6 +14,7 @@
 //! | `on_run` | runs started, changed, cancelled |
 //! | `on_job` | jobs kept and removed |
 //! | `on_worker` | workers attached, heard, gone, cordoned, drained |
+//! | `on_past` | results of before this leader |
 //! | `on_report` | what attempts say |
 //! | `on_tick` | what time brings: losses, rules, ends |
 //! | `on_word` | what sentinels say of workers and clocks |
@@ -33,6 +34,7 @@ mod divide;
 mod forgotten;
 mod machine;
 mod on_job;
+mod on_past;
 mod on_report;
 mod on_run;
 mod on_takeover;

@@ -184,7 +184,8 @@ impl Engine {
     pub(super) fn finish_if_ended(&mut self, now: Now, id: &RunId) {
         let epoch = self.epoch;
         let Some(machine) = self.runs.get_mut(id) else { return };
-        if machine.record.state.is_terminal() || machine.open().next().is_some() {
+        // Its report would lack what is not read yet.
+        if machine.record.state.is_terminal() || machine.open().next().is_some() || machine.unread.is_some() {
             return;
         }
         let is_divisible = machine.record.spec.shape() == Shape::Divisible;

@@ -1,11 +1,12 @@
-//! A new leader begins from the store: every unfinished run with its plan, parts and results.
+//! A new leader begins from the store: every unfinished run with its plan and parts. Results are read later ([`super::on_past`]).
 //!
 //! Attempts are presumed to go on: their workers hold the plan. Each gets a grace to attach and say so.
 
 use super::machine::Machine;
+use super::on_past::Unread;
 use super::part::Part;
 use super::{Engine, Now, Options};
-use crate::store::{ActiveRun, JobRecord, NodeRecord};
+use crate::store::{ActiveRun, CheckpointRecord, JobRecord, NodeRecord};
 use shanty_model::epoch::Epoch;
 use shanty_model::id::{AttemptId, NodeId};
 use shanty_model::kind::Shape;
@@ -67,12 +68,15 @@ fn adopt(now: Now, active: ActiveRun, options: &Options) -> Machine {
         parts.push(Part::stored(shard, attempt, now.boot, grace));
     }
     let mut machine = Machine::new(active.run, parts, now.boot, false);
-    for piece in active.series {
-        machine.take_again(&piece.attempt, &piece.node, piece.sequence, &piece.partial);
+    for (attempt, newest) in &active.unread {
+        machine.goes_on_from(attempt, *newest);
     }
-    for newest in active.checkpoints {
-        machine.take_again(&newest.attempt, &newest.node, newest.sequence, &newest.partial);
+    for CheckpointRecord { attempt, node, sequence, partial } in active.checkpoints {
+        // What it brought besides figures was stored with it, and what could not be read was told when it came.
+        let _told = machine.tally.absorb(attempt.shard.index, &node, &partial);
+        machine.goes_on_from(&attempt, sequence);
     }
+    machine.unread = Unread::new(active.unread);
     machine.pace.cuts_from = u32::try_from(machine.record.version).unwrap_or(u32::MAX);
     if machine.record.detail.stopping.is_some() {
         machine.stop_by = Some(now.boot + grace.max(Duration::from_secs(1)));
@@ -82,12 +86,9 @@ fn adopt(now: Now, active: ActiveRun, options: &Options) -> Machine {
 }
 
 impl Machine {
-    /// Takes results in that were stored before. What they brought besides figures was stored with them, and what
-    /// could not be read was told when it came.
-    fn take_again(&mut self, attempt: &AttemptId, node: &NodeId, sequence: u64, partial: &[u8]) {
-        let shard = attempt.shard.index;
-        let _told = self.tally.absorb(shard, node, partial);
-        let part = usize::try_from(shard).ok().and_then(|index| self.parts.get_mut(index));
+    /// What an attempt sends up to this number is stored.
+    fn goes_on_from(&mut self, attempt: &AttemptId, sequence: u64) {
+        let part = usize::try_from(attempt.shard.index).ok().and_then(|index| self.parts.get_mut(index));
         if let Some(part) = part.filter(|part| part.is_at(attempt)) {
             part.absorbed = part.absorbed.max(sequence);
         }

@@ -104,7 +104,9 @@ impl Machine {
             Shape::Divisible => None,
             Shape::Rate | Shape::Enumerable | Shape::OneShot | Shape::Composite => {
                 let workers = u32::try_from(self.active().count()).unwrap_or(u32::MAX);
-                self.plan().and_then(|plan| self.tally.rate_progress(plan, elapsed_ns, workers))
+                let progress =
+                    self.plan().and_then(|plan| self.tally.rate_progress(plan, elapsed_ns, workers));
+                if self.unread.is_some() { progress.map(Progress::without_sums) } else { progress }
             }
         };
         let shards = self.parts.iter().map(|part| part.shard.clone()).collect();
@@ -117,13 +119,13 @@ impl Machine {
         }
     }
 
-    /// The figures so far, or the final ones once all parts have ended.
+    /// The figures so far, or the final ones once all parts have ended; none while some of before this leader are unread.
     pub(super) fn report(&self, now: Now) -> Option<Report> {
         let detail = &self.record.detail;
         if self.record.spec.shape() == Shape::Divisible {
             return detail.start_unix_ns.and_then(|_| self.tally.shard_report(self.run_ns(now)));
         }
-        let plan = self.plan()?;
+        let plan = self.plan().filter(|_| self.unread.is_none())?;
         let until_ns = detail.stopped_at_ns.unwrap_or_else(|| self.run_ns(now));
         let whole = detail.stopping.is_none() && self.active().next().is_none();
         let closing = Closing { plan, until_ns, lost_shards: &detail.lost_shards, whole };

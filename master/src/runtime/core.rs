@@ -90,6 +90,7 @@ impl Core<'_> {
                     self.engine.on_found(now(), &sentinel, &voters, found);
                     self.engine.on_clocks(now(), clocks);
                 }
+                Call::Past(run, pieces, last) => self.engine.on_past(&run, &pieces, last),
                 Call::Resign(target) => {
                     self.carry_out(std::mem::take(waiting)).await?;
                     self.term.resign(target);

@@ -14,6 +14,7 @@
 //! | `call` | what the API asks, and the handle to ask with |
 //! | `core` | the owner loop |
 //! | `feed` | live views and events of runs for those who watch |
+//! | `past` | results of before the term, read beside the loop |
 //! | `prune` | history, removed beside the loop |
 //! | `reign` | a term from the fence to its end |
 //! | `turn` | how much of a queue one turn takes |
@@ -21,6 +22,7 @@
 mod call;
 mod core;
 mod feed;
+mod past;
 mod prune;
 mod reign;
 mod turn;

@@ -3,6 +3,7 @@
 use super::call::{CoreHandle, Leading};
 use super::core::Core;
 use super::feed::Feeds;
+use super::past;
 use super::prune;
 use crate::election::{Mandate, Reign, Term};
 use crate::engine::{Engine, Now, Options, Stored};
@@ -77,7 +78,9 @@ impl LeaderRoom {
         let now = Now { unix_ns: clock::unix_ns(), boot: clock::boottime() };
         let engine = Engine::take_over(now, epoch, &self.me, self.options.engine.clone(), stored);
         tracing::info!(%epoch, runs = engine.active_runs(), "leading");
+        let unread = engine.unread();
         let (calls, incoming) = mpsc::channel(CALLS);
+        let to_core = calls.clone();
         let (sink, events) = mpsc::channel(EVENTS);
         let mut core = Core {
             engine,
@@ -100,9 +103,14 @@ impl LeaderRoom {
             self.registry.lead(epoch, sink).await;
             std::future::pending::<()>().await;
         };
+        let past = async {
+            past::read(&self.store, unread, &to_core).await;
+            std::future::pending::<()>().await;
+        };
         let ended = tokio::select! {
             ended = core.run(incoming, events) => ended,
             () = announce => Ok(()),
+            () = past => Ok(()),
             () = prune::keep(&self.store, &mandate, self.options.retention) => Ok(()),
         };
         ended.map_err(|ended| match ended {

@@ -11,7 +11,7 @@ use super::{
     ActiveRun, AttemptRecord, CheckpointRecord, Error, EventRecord, JobRecord, NodeEventRecord, NodeRecord,
     RequestRecord, RunFilter, RunRecord, SeriesRecord, ShardRecord, Store,
 };
-use shanty_model::id::{JobId, RunId};
+use shanty_model::id::{AttemptId, JobId, RunId, ShardId};
 use shanty_model::state::RunState;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Executor as _};
@@ -83,9 +83,9 @@ impl Store {
             let newest = "WHERE job = ? AND number = ? AND attempt = (SELECT s.attempt FROM shard s WHERE \
                  s.job = attempt.job AND s.number = attempt.number AND s.shard = attempt.shard) ORDER BY shard";
             let attempts = self.select::<AttemptRecord>(newest, run_key(&run.id)).await?;
-            let series = self.series(&run.id).await?;
+            let unread = self.newest_pieces(&run.id).await?;
             let checkpoints = self.checkpoints(&run.id).await?;
-            active.push(ActiveRun { run, shards, attempts, series, checkpoints });
+            active.push(ActiveRun { run, shards, attempts, unread, checkpoints });
         }
         Ok(active)
     }
@@ -184,25 +184,53 @@ impl Store {
         }
         let mut series: Vec<SeriesRecord> = Vec::new();
         loop {
-            let mut values = run_key(run);
-            let mut after = "";
-            if let Some(last) = series.last() {
-                after = "AND shard >= ? AND (shard > ? OR attempt > ? OR (attempt = ? AND sequence > ?)) ";
-                let shard = int(last.attempt.shard.index);
-                let attempt = int(last.attempt.number);
-                let sequence = int(i64::try_from(last.sequence).unwrap_or(i64::MAX));
-                values.extend([shard.clone(), shard, attempt.clone(), attempt, sequence]);
-            }
-            values.push(int(PAGE));
-            let tail =
-                format!("WHERE job = ? AND number = ? {after}ORDER BY shard, attempt, sequence LIMIT ?");
-            let page = self.select::<SeriesRecord>(&tail, values).await?;
+            let after = series.last().map(|piece| (piece.attempt.clone(), piece.sequence));
+            let page = self.series_page(run, after.as_ref(), PAGE).await?;
             let is_last = page.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
             series.extend(page);
             if is_last {
                 return Ok(series);
             }
         }
+    }
+
+    /// Up to `limit` pieces of results of a run after one of them, by attempt and number, dropped ones too.
+    pub async fn series_page(
+        &self,
+        run: &RunId,
+        after: Option<&(AttemptId, u64)>,
+        limit: u32,
+    ) -> Result<Vec<SeriesRecord>, Error> {
+        let mut values = run_key(run);
+        let mut from = "";
+        if let Some((attempt, sequence)) = after {
+            from = "AND shard >= ? AND (shard > ? OR attempt > ? OR (attempt = ? AND sequence > ?)) ";
+            let shard = int(attempt.shard.index);
+            let number = int(attempt.number);
+            let sequence = int(i64::try_from(*sequence).unwrap_or(i64::MAX));
+            values.extend([shard.clone(), shard, number.clone(), number, sequence]);
+        }
+        values.push(int(limit));
+        let tail = format!("WHERE job = ? AND number = ? {from}ORDER BY shard, attempt, sequence LIMIT ?");
+        self.select(&tail, values).await
+    }
+
+    /// The number of the newest piece of results of each attempt at a run's shards that has some.
+    async fn newest_pieces(&self, run: &RunId) -> Result<Vec<(AttemptId, u64)>, Error> {
+        // One look at the end of each attempt's keys: all of them together may be hundreds of thousands.
+        let statement = "SELECT shard, attempt, (SELECT MAX(s.sequence) FROM series s WHERE s.job = a.job AND \
+             s.number = a.number AND s.shard = a.shard AND s.attempt = a.attempt) AS newest \
+             FROM attempt a WHERE job = ? AND number = ? ORDER BY shard, attempt";
+        let rows = self.rows("series", statement, run_key(run)).await?;
+        let mut newest = Vec::new();
+        for row in &rows {
+            let mut fields = Fields::new(row, "series");
+            let (index, number) = (fields.number()?, fields.number()?);
+            let Some(sequence) = fields.opt_int()? else { continue };
+            let shard = ShardId { run: run.clone(), index };
+            newest.push((AttemptId { shard, number }, u64::try_from(sequence).unwrap_or(0)));
+        }
+        Ok(newest)
     }
 
     /// The newest results of each shard of a run that has some, by index; none once they were dropped.

@@ -291,8 +291,9 @@ pub struct ActiveRun {
     pub shards: Vec<ShardRecord>,
     /// The newest attempt of each shard that has one.
     pub attempts: Vec<AttemptRecord>,
-    /// All results so far, by attempt and number.
-    pub series: Vec<SeriesRecord>,
+    /// The number of the newest piece of results of each attempt that has some. The pieces themselves may be very many:
+    /// [`super::Store::series_page`] has them.
+    pub unread: Vec<(AttemptId, u64)>,
     /// The newest results of each shard that has some, by index.
     pub checkpoints: Vec<CheckpointRecord>,
 }

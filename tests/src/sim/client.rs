@@ -4,6 +4,7 @@
 
 use super::world::World;
 use shanty_master::engine::{Engine, Now};
+use shanty_master::store::SeriesRecord;
 use shanty_model::id::RunId;
 use shanty_model::kind::{Change, Spec, db_sync, http_load};
 use std::time::Duration;
@@ -23,6 +24,8 @@ pub enum Call {
     Cancel(RunId),
     /// Hand leadership over.
     Resign,
+    /// Nobody's: results of a run of before the term, and whether they are its last.
+    Past(RunId, Vec<SeriesRecord>, bool),
 }
 
 /// What was done, once it is stored.
@@ -54,7 +57,7 @@ pub fn step(engine: &mut Engine, now: Now, call: Call) -> Option<Done> {
             engine.change_run(now, &run, &change).ok().map(|()| Done::Changed)
         }
         Call::Cancel(run) => engine.cancel_run(now, &run, "enough").ok().map(|()| Done::Cancelled(run)),
-        Call::Resign => None,
+        Call::Resign | Call::Past(..) => None,
     }
 }
 

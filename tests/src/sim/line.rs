@@ -10,8 +10,9 @@ use super::world::{Handle, World};
 use futures_util::future::BoxFuture;
 use shanty_master::election::{FenceError, FenceOutcome, FenceStore};
 use shanty_master::engine::Stored;
-use shanty_master::store::{Error, Mutation};
+use shanty_master::store::{Error, Mutation, SeriesRecord};
 use shanty_model::epoch::Epoch;
+use shanty_model::id::{AttemptId, RunId};
 use shanty_rt::clock;
 use shanty_rt::pulse::Pulse;
 use std::sync::Arc;
@@ -92,6 +93,23 @@ impl StoreLine {
         self.call(COMMIT, "store loads", |world, reply| {
             let stored = world.store.load();
             reply.send(world, Ok(stored));
+        })
+        .await
+    }
+
+    /// Up to `limit` pieces of results of a run after one of them.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn series_page(
+        &self,
+        run: RunId,
+        after: Option<(AttemptId, u64)>,
+        limit: usize,
+    ) -> Result<Vec<SeriesRecord>, Error> {
+        self.call(COMMIT, "store reads results", move |world, reply| {
+            let page = world.store.series_page(&run, after.as_ref(), limit);
+            reply.send(world, Ok(page));
         })
         .await
     }

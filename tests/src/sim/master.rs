@@ -16,6 +16,7 @@ use super::line::{StoreLine, look_at_store};
 use super::link::{Down, Up};
 use super::net::Party;
 use super::node::SimNode;
+use super::past;
 use super::world::{Handle, World};
 use futures_util::future::BoxFuture;
 use shanty_master::election::{Elector, Leadership, Mandate, Options, Reign, Term};
@@ -322,7 +323,9 @@ impl Throne {
         let epoch = mandate.epoch();
         let stored = self.store.load().await?;
         let engine = Engine::take_over(now(), epoch, &name(self.me), engine::Options::default(), stored);
+        let unread = engine.unread();
         let (calls, incoming) = mpsc::channel(client::CALLS);
+        let to_core = calls.clone();
         let (sink, events) = mpsc::channel(EVENTS);
         self.world.with(|world| {
             world.tell(&format!("{} reigns in {epoch}", name(self.me)));
@@ -334,10 +337,15 @@ impl Throne {
             self.registry.lead(epoch, sink).await;
             std::future::pending::<()>().await;
         };
+        let past = async {
+            past::read(&self.store, unread, &to_core).await;
+            std::future::pending::<()>().await;
+        };
         let mut core = Core { throne: self, engine, mandate, term };
         tokio::select! {
             biased;
             () = announce => Ok(()),
+            () = past => Ok(()),
             ended = core.run(incoming, events) => ended,
         }
     }
@@ -409,10 +417,15 @@ impl Core<'_> {
     }
 
     fn take(&mut self, call: Call) -> Option<client::Done> {
-        if let Call::Resign = call {
-            self.term.resign(None);
-            return None;
+        match call {
+            Call::Resign => self.term.resign(None),
+            Call::Past(run, pieces, last) => self.engine.on_past(&run, &pieces, last),
+            call => return self.ask(call),
         }
+        None
+    }
+
+    fn ask(&mut self, call: Call) -> Option<client::Done> {
         if self.is_live() { client::step(&mut self.engine, now(), call) } else { None }
     }
 

@@ -9,7 +9,7 @@
 //! | `link` | the stream between a worker and a master |
 //! | `etcd`, `coord` | the coordinator, and a line to it |
 //! | `store`, `line` | the store, and a line to it |
-//! | `master` | the elector, and the loop of a reign |
+//! | `master`, `past` | the elector, the loop of a reign, and what it reads beside |
 //! | `sentinel` | the brain and the ballot, with probes and peers |
 //! | `worker`, `target` | workers, and what syncs write |
 //! | `client` | users |
@@ -35,6 +35,7 @@ pub mod link;
 pub mod master;
 pub mod net;
 pub mod node;
+mod past;
 pub mod sentinel;
 pub mod store;
 pub mod target;

@@ -208,7 +208,7 @@ impl Store {
         ActiveRun {
             run: run.clone(),
             attempts: shards.iter().filter_map(newest).collect(),
-            series: self.series.values().filter(|piece| of_run(&piece.attempt)).cloned().collect(),
+            unread: self.newest_pieces(&run.id),
             checkpoints: self
                 .checkpoints
                 .values()
@@ -217,6 +217,24 @@ impl Store {
                 .collect(),
             shards,
         }
+    }
+
+    fn newest_pieces(&self, run: &RunId) -> Vec<(AttemptId, u64)> {
+        let of_run = self.series.keys().filter(|(attempt, _)| attempt.shard.run == *run).cloned();
+        of_run.collect::<BTreeMap<_, _>>().into_iter().collect()
+    }
+
+    /// Up to `limit` pieces of results of a run after one of them.
+    #[must_use]
+    pub fn series_page(
+        &self,
+        run: &RunId,
+        after: Option<&(AttemptId, u64)>,
+        limit: usize,
+    ) -> Vec<SeriesRecord> {
+        let of_run = self.series.iter().filter(|((attempt, _), _)| attempt.shard.run == *run);
+        let later = of_run.filter(|(key, _)| after.is_none_or(|after| *key > after));
+        later.take(limit).map(|(_, piece)| piece.clone()).collect()
     }
 
     /// Whether results of an attempt still matter: its run goes on, and no later attempt has its shard.

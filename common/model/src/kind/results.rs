@@ -209,6 +209,20 @@ pub enum Progress {
 }
 
 impl Progress {
+    /// The same without its sums since the start, which are not known while earlier results are missing.
+    #[must_use]
+    pub fn without_sums(self) -> Progress {
+        match self {
+            Progress::HttpLoad(progress) => Progress::HttpLoad(http_load::Progress {
+                sent: None,
+                completed: None,
+                errors: None,
+                ..progress
+            }),
+            Progress::DbSync(progress) => Progress::DbSync(progress),
+        }
+    }
+
     /// The part that is done, 0 to 1, as far as the work itself tells it.
     #[must_use]
     pub fn fraction(&self) -> Option<f64> {

@@ -4,6 +4,7 @@ mod divide;
 mod divide_faults;
 mod forgotten;
 mod fuzz;
+mod past;
 mod rate;
 mod sync;
 mod words;
@@ -167,12 +168,21 @@ impl World {
     }
 }
 
-/// What the store holds of a run of a world.
+/// The results of a run that the store holds, as they came.
+fn stored_pieces(world: &World, run: &RunId) -> Vec<crate::store::SeriesRecord> {
+    let pieces = world.stored.iter().filter_map(|mutation| match mutation {
+        Mutation::AppendSeries(piece) if piece.attempt.shard.run == *run => Some(piece.clone()),
+        _ => None,
+    });
+    pieces.collect()
+}
+
+/// What the store holds of a run of a world, its results apart.
 fn stored_run(world: &World, run: &RunId) -> ActiveRun {
     let mut record = None;
     let mut shards: BTreeMap<u32, crate::store::ShardRecord> = BTreeMap::new();
     let mut attempts = BTreeMap::new();
-    let mut series = Vec::new();
+    let mut unread = BTreeMap::new();
     let mut checkpoints = BTreeMap::new();
     for mutation in &world.stored {
         match mutation {
@@ -185,7 +195,9 @@ fn stored_run(world: &World, run: &RunId) -> ActiveRun {
             {
                 attempts.insert(attempt.id.clone(), attempt.clone());
             }
-            Mutation::AppendSeries(piece) if piece.attempt.shard.run == *run => series.push(piece.clone()),
+            Mutation::AppendSeries(piece) if piece.attempt.shard.run == *run => {
+                unread.insert(piece.attempt.clone(), piece.sequence);
+            }
             Mutation::PutCheckpoint(newest) if newest.attempt.shard.run == *run => {
                 checkpoints.insert(newest.attempt.shard.index, newest.clone());
             }
@@ -198,7 +210,7 @@ fn stored_run(world: &World, run: &RunId) -> ActiveRun {
         run: record.unwrap().clone(),
         shards: shards.into_values().collect(),
         attempts: attempts.into_values().collect(),
-        series,
+        unread: unread.into_iter().collect(),
         checkpoints: checkpoints.into_values().collect(),
     }
 }

@@ -161,9 +161,9 @@ impl World {
             .collect()
     }
 
-    /// A new leader takes the runs over, with the jobs that are stored; its workers have not attached.
-    pub(super) fn taken_over(&self, runs: &[&RunId]) -> World {
-        let runs = runs.iter().map(|run| stored_run(self, run)).collect();
+    /// A new leader takes the runs over, with the jobs that are stored, and has read all results; its workers have not attached.
+    pub(super) fn taken_over(&self, ids: &[&RunId]) -> World {
+        let runs = ids.iter().map(|run| stored_run(self, run)).collect();
         let jobs: BTreeMap<_, _> = self
             .stored
             .iter()
@@ -173,7 +173,10 @@ impl World {
             })
             .collect();
         let stored = Stored { runs, jobs: jobs.into_values().collect(), ..Stored::default() };
-        let engine = Engine::take_over(self.now, Epoch(2), &node("m2"), Options::default(), stored);
+        let mut engine = Engine::take_over(self.now, Epoch(2), &node("m2"), Options::default(), stored);
+        for run in ids {
+            engine.on_past(run, &stored_pieces(self, run), true);
+        }
         let mut world = World { engine, now: self.now, stored: self.stored.clone(), told: Vec::new() };
         world.settle();
         world

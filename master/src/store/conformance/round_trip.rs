@@ -122,11 +122,20 @@ pub(super) async fn active(store: Store) {
     let whole = &active[4];
     assert_eq!(whole.shards, [shard("a.1/0"), twice]);
     assert_eq!(whole.attempts, [attempt("a.1/1#2")], "the newest attempt of each shard");
-    let sequences: Vec<(u32, u64)> = whole.series.iter().map(|p| (p.attempt.number, p.sequence)).collect();
-    assert_eq!(sequences, [(1, 5), (2, 1), (2, 2)]);
+    let unread: Vec<(u32, u64)> =
+        whole.unread.iter().map(|(attempt, newest)| (attempt.number, *newest)).collect();
+    assert_eq!(unread, [(1, 5), (2, 2)]);
+    let (mut after, mut read) = (None, Vec::new());
+    while let Some(piece) =
+        store.series_page(&whole.run.id, after.as_ref(), 1).await.unwrap_or_default().pop()
+    {
+        read.push((piece.attempt.number, piece.sequence));
+        after = Some((piece.attempt, piece.sequence));
+    }
+    assert_eq!(read, [(1, 5), (2, 1), (2, 2)], "one by one");
     assert_eq!(whole.checkpoints, [newer]);
     assert_eq!(active[3].checkpoints, [checkpoint("a.2/0#1", 1, vec![2])]);
-    assert_eq!(active[3].series.len(), 1);
+    assert_eq!(active[3].unread, [], "of an attempt that the store does not know");
     assert_eq!(active[3].attempts, []);
 }
 

@@ -59,9 +59,10 @@ pub(super) struct Claim {
 
 impl Candidate {
     pub(super) async fn ballot(&self) -> Result<Ballot, Error> {
-        let leader = self.coord.get(&self.keys.leader()).await?;
-        let term = self.coord.get(&self.keys.term()).await?;
-        let nominee = self.coord.get(&self.keys.nominee()).await?;
+        let (leader, term, nominee) = (self.keys.leader(), self.keys.term(), self.keys.nominee());
+        // Not one state of the coordinator: what is done with them is compared with each.
+        let (leader, term, nominee) =
+            tokio::try_join!(self.coord.get(&leader), self.coord.get(&term), self.coord.get(&nominee))?;
         let revision = |entry: &Option<Entry>| entry.as_ref().map_or(0, |entry| entry.mod_revision);
         let (term_revision, nominee_revision) = (revision(&term), revision(&nominee));
         let record = match term {

@@ -167,7 +167,10 @@ impl Elector {
         if due > now {
             return Ok(Attempt::Later(due - now));
         }
-        if self.name_is_anothers().await? || !self.store_answers().await {
+        let (anothers, trouble) = tokio::join!(self.name_is_anothers(), self.store_trouble());
+        let storeless = trouble.is_some();
+        self.tell_of_the_store(trouble);
+        if anothers? || storeless {
             return Ok(Attempt::Later(timers.renew_every));
         }
         let seen = self.board.leadership.borrow().largest_epoch;
@@ -195,27 +198,29 @@ impl Elector {
         }))
     }
 
-    /// Whether a term could be of use: without the store nobody can lead, and terms would only be used up. What keeps it from
-    /// being so is said once.
-    async fn store_answers(&mut self) -> bool {
+    /// What would make a term useless: without the store nobody can lead, and terms would only be used up.
+    async fn store_trouble(&self) -> Option<String> {
         let limit = self.candidate.timers.canary_silence;
-        let why = match tokio::time::timeout(limit, self.store.canary(Epoch::NONE)).await {
+        match tokio::time::timeout(limit, self.store.canary(Epoch::NONE)).await {
             Ok(Ok(()) | Err(FenceError::Superseded { .. })) => None,
             Ok(Err(FenceError::Unavailable(why))) => Some(why),
             Err(_) => Some("it does not answer in time".to_owned()),
-        };
-        let answers = why.is_none();
-        if std::mem::replace(&mut self.storeless, !answers) == answers {
-            match why {
-                Some(why) => tracing::warn!(
-                    why,
-                    "nobody leads, and this master does not try without its store: see that the database of `master.store` runs \
-                     and can be written to"
-                ),
-                None => tracing::info!("the store answers this master again"),
-            }
         }
-        answers
+    }
+
+    /// Says so when it is not as it was.
+    fn tell_of_the_store(&mut self, trouble: Option<String>) {
+        if std::mem::replace(&mut self.storeless, trouble.is_some()) == trouble.is_some() {
+            return;
+        }
+        match trouble {
+            Some(why) => tracing::warn!(
+                why,
+                "nobody leads, and this master does not try without its store: see that the database of `master.store` runs \
+                 and can be written to"
+            ),
+            None => tracing::info!("the store answers this master again"),
+        }
     }
 
     /// Reigns until the term is over, then gives the key back.

@@ -6,6 +6,7 @@
 //! Never: decides; holds state of its own.
 //! Tests: the conformance suite, run on all three.
 
+mod active;
 mod commit;
 #[doc(hidden)]
 pub mod conformance;

@@ -115,10 +115,12 @@ impl Store {
         }
         // A database in memory lives and dies with its one connection.
         let most = if is_memory { 1 } else { options.max_connections.max(1) };
+        // A standby that begins to lead finds two open: one for its loop, one for what is beside it.
+        let least = if dialect == Dialect::Sqlite { u32::from(is_memory) } else { most.min(2) };
         let rest = if is_memory { None } else { Some(Duration::from_secs(5)) };
         let pool = AnyPoolOptions::new()
             .max_connections(most)
-            .min_connections(u32::from(is_memory))
+            .min_connections(least)
             .acquire_timeout(options.acquire_timeout)
             .idle_timeout(rest)
             .max_lifetime(None)

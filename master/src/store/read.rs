@@ -8,10 +8,10 @@ use super::row::run_key;
 use super::transaction::in_time;
 use super::value::{Fields, Record, Value, arguments, int, text};
 use super::{
-    ActiveRun, AttemptRecord, CheckpointRecord, Error, EventRecord, JobRecord, NodeEventRecord, NodeRecord,
+    AttemptRecord, CheckpointRecord, Error, EventRecord, JobRecord, NodeEventRecord, NodeRecord,
     RequestRecord, RunFilter, RunRecord, SeriesRecord, ShardRecord, Store,
 };
-use shanty_model::id::{AttemptId, JobId, RunId, ShardId};
+use shanty_model::id::{AttemptId, JobId, RunId};
 use shanty_model::state::RunState;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Executor as _};
@@ -71,23 +71,6 @@ impl Store {
 
     async fn select_one<R: Record>(&self, tail: &str, values: Vec<Value>) -> Result<Option<R>, Error> {
         Ok(self.select(tail, values).await?.pop())
-    }
-
-    /// All runs that have not ended, oldest first, with all that belongs to them.
-    pub async fn load_active(&self) -> Result<Vec<ActiveRun>, Error> {
-        let (in_states, states) = in_states(RunState::ALL.into_iter().filter(|state| !state.is_terminal()));
-        let tail = format!("WHERE {in_states} ORDER BY create_ms, job, number");
-        let mut active = Vec::new();
-        for run in self.select::<RunRecord>(&tail, states).await? {
-            let shards = self.shards(&run.id, None, u32::MAX).await?;
-            let newest = "WHERE job = ? AND number = ? AND attempt = (SELECT s.attempt FROM shard s WHERE \
-                 s.job = attempt.job AND s.number = attempt.number AND s.shard = attempt.shard) ORDER BY shard";
-            let attempts = self.select::<AttemptRecord>(newest, run_key(&run.id)).await?;
-            let unread = self.newest_pieces(&run.id).await?;
-            let checkpoints = self.checkpoints(&run.id).await?;
-            active.push(ActiveRun { run, shards, attempts, unread, checkpoints });
-        }
-        Ok(active)
     }
 
     /// A run.
@@ -213,24 +196,6 @@ impl Store {
         values.push(int(limit));
         let tail = format!("WHERE job = ? AND number = ? {from}ORDER BY shard, attempt, sequence LIMIT ?");
         self.select(&tail, values).await
-    }
-
-    /// The number of the newest piece of results of each attempt at a run's shards that has some.
-    async fn newest_pieces(&self, run: &RunId) -> Result<Vec<(AttemptId, u64)>, Error> {
-        // One look at the end of each attempt's keys: all of them together may be hundreds of thousands.
-        let statement = "SELECT shard, attempt, (SELECT MAX(s.sequence) FROM series s WHERE s.job = a.job AND \
-             s.number = a.number AND s.shard = a.shard AND s.attempt = a.attempt) AS newest \
-             FROM attempt a WHERE job = ? AND number = ? ORDER BY shard, attempt";
-        let rows = self.rows("series", statement, run_key(run)).await?;
-        let mut newest = Vec::new();
-        for row in &rows {
-            let mut fields = Fields::new(row, "series");
-            let (index, number) = (fields.number()?, fields.number()?);
-            let Some(sequence) = fields.opt_int()? else { continue };
-            let shard = ShardId { run: run.clone(), index };
-            newest.push((AttemptId { shard, number }, u64::try_from(sequence).unwrap_or(0)));
-        }
-        Ok(newest)
     }
 
     /// The newest results of each shard of a run that has some, by index; none once they were dropped.

@@ -15,10 +15,12 @@
 //! | [`systemd`] | what systemd is told |
 //! | [`daemon`] | what every daemon does with its process |
 //! | [`backoff`] | how long to wait before trying again |
+//! | [`cause`] | what the system said below an error |
 //! | `simulation` | time and chance of simulated nodes, for the tests crate |
 #![warn(missing_docs)]
 
 pub mod backoff;
+pub mod cause;
 pub mod clock;
 pub mod config;
 pub mod coord;

@@ -20,6 +20,7 @@ use shanty_model::id::NodeId;
 use shanty_model::witness::Heard;
 use shanty_proto::internal::master_probe_client::MasterProbeClient;
 use shanty_proto::internal::{MasterHealth, WatchHealthRequest};
+use shanty_rt::cause::innermost;
 use shanty_rt::clock;
 use shanty_rt::tls::{self, Credentials, Refusal, Reminder};
 use std::error::Error as _;
@@ -196,17 +197,6 @@ async fn open(
 /// What a status says: the master's own words, or those of the layers below where it could not say any.
 fn said(status: &tonic::Status) -> String {
     if status.source().is_some() { innermost(status) } else { status.message().to_owned() }
-}
-
-/// The cause at the bottom of an error: what the system said.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut at = error.source();
-    while let Some(source) = at {
-        text = source.to_string();
-        at = source.source();
-    }
-    text
 }
 
 fn answered(health: MasterHealth) -> Seen {

@@ -19,6 +19,7 @@ use shanty_model::id::NodeId;
 use shanty_model::telemetry::Telemetry;
 use shanty_proto::internal::ToWorker;
 use shanty_proto::internal::worker_link_client::WorkerLinkClient;
+use shanty_rt::cause::innermost;
 use shanty_rt::clock;
 use shanty_rt::task::Scope;
 use shanty_rt::tls::{self, Credentials};
@@ -262,15 +263,6 @@ async fn greet(shared: &Shared, channel: Channel) -> Result<(Session, Welcomed),
         checks: Scope::new(),
     };
     Ok((session, welcomed))
-}
-
-/// The cause at the bottom of an error: what the system said.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut at = error;
-    while let Some(source) = at.source() {
-        at = source;
-    }
-    at.to_string()
 }
 
 impl Session {

@@ -3,6 +3,7 @@
 use super::super::authority_test::{Authority, Files, Pems};
 use super::super::{connect, endpoint};
 use super::*;
+use crate::cause::innermost;
 use crate::task::Scope;
 use std::error::Error as _;
 use tokio::net::TcpListener;
@@ -51,25 +52,16 @@ fn open(files: &Files) -> Credentials {
     Credentials::open(&files.settings).unwrap().unwrap()
 }
 
-/// What is at the bottom of an error.
-fn bottom(error: &dyn std::error::Error) -> String {
-    let mut at = error;
-    while let Some(source) = at.source() {
-        at = source;
-    }
-    at.to_string()
-}
-
 async fn call(channel: Channel) -> Result<(), String> {
     match HealthClient::new(channel).check(HealthCheckRequest::default()).await {
         Ok(_) => Ok(()),
-        Err(status) => Err(status.source().map_or(status.to_string(), bottom)),
+        Err(status) => Err(status.source().map_or(status.to_string(), innermost)),
     }
 }
 
 async fn ask(address: &str, credentials: Option<&Credentials>) -> Result<(), String> {
     let endpoint = endpoint(address, credentials).unwrap();
-    let channel = connect(&endpoint, credentials).await.map_err(|error| bottom(&error))?;
+    let channel = connect(&endpoint, credentials).await.map_err(|error| innermost(&error))?;
     call(channel).await
 }
 

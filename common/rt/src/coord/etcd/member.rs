@@ -2,7 +2,7 @@
 //!
 //! In: calls on a client. Out: an answer within the deadline, or a [`Failure`].
 //! Never: tries again, or asks another member.
-//! Tests: `etcd/mod.rs`, and the `coord` test of the tests crate.
+//! Tests: `mod.rs`, and the `coord` test of the tests crate.
 
 use super::EtcdOptions;
 use super::failure::{self, Failure, Verdict};

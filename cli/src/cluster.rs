@@ -2,7 +2,7 @@
 //!
 //! In: nothing, or the master that shall lead. Out: who leads; what happens to nodes and leadership; how the last terms
 //! began and ended.
-//! Tests: `cli/tests/nouns.rs`.
+//! Tests: `cli/tests/runs.rs`.
 
 use crate::client::{Link, bare, passing, refusal, request_id};
 use crate::context::{Context, interrupted};

@@ -2,7 +2,7 @@
 //!
 //! In: what happened. Out: a process exit code.
 //! Never: prints.
-//! Tests: below, and `cli/tests/exit_codes.rs` with the real binary.
+//! Tests: below, and `cli/tests/runs.rs` with the real binary.
 
 use shanty_proto::v1;
 use shanty_proto::v1::run::State;

@@ -1,7 +1,7 @@
 //! `shanty job …`: definitions that are kept.
 //!
 //! In: flags or a file. Out: jobs, and runs of them.
-//! Tests: `cli/tests/nouns.rs`.
+//! Tests: `cli/tests/dev.rs`.
 
 use crate::client::{bare, request_id};
 use crate::context::Context;

@@ -1,7 +1,7 @@
 //! `shanty node …`: masters, workers and sentinels.
 //!
 //! In: names. Out: tables; workers out of service and back.
-//! Tests: below, and `cli/tests/nouns.rs`.
+//! Tests: below, and `cli/tests/dev.rs`.
 
 use crate::client::{bare, request_id};
 use crate::context::Context;

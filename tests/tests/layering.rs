@@ -1,9 +1,10 @@
-//! The walls of the house over the tree as it stands: crate edges, words and rooms, heads, lengths.
+//! The walls of the house over the tree as it stands: crate edges, words and rooms, heads, lengths,
+//! where tests are.
 //!
 //! In: `cargo metadata --no-deps` and every `.rs` file of the workspace. Out: all breaches at once.
 //! Never: knows rules (they are in `tests/src/house`).
 
-use shanty_tests::house::{Source, check_edges, check_source};
+use shanty_tests::house::{Source, check_edges, check_pointers, check_source};
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
@@ -45,7 +46,9 @@ fn each_file_keeps_to_its_room() {
     for file in files {
         let text = std::fs::read_to_string(&file).expect("utf-8");
         let path = file.strip_prefix(&root).expect("in the tree").to_string_lossy().into_owned();
-        breaches.extend(check_source(&Source::new(path, text)));
+        let source = Source::new(path, text);
+        breaches.extend(check_source(&source));
+        breaches.extend(check_pointers(&source, |path| root.join(path).exists()));
     }
     assert!(breaches.is_empty(), "{} breaches:\n{}", breaches.len(), breaches.join("\n"));
 }

@@ -1,7 +1,7 @@
 //! Who listens on a port, as far as /proc tells this user.
 //!
 //! In: a port. Out: a process in words.
-//! Tests: in `dev/mod.rs`.
+//! Tests: in `mod.rs`.
 
 use std::path::Path;
 

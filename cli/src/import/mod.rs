@@ -1,7 +1,7 @@
 //! `shanty import …`: jobs from other programs' definitions, a folder per program.
 //!
 //! In: the other program's files and tables. Out: jobs.
-//! Tests: in the folders, and `cli/tests/goshift.rs`.
+//! Tests: in the folders, and `cli/tests/sync.rs`.
 
 mod goshift;
 

@@ -16,7 +16,7 @@
 //! In: signs with the time of their arrival. Out: findings in words. Never: reads a clock, does I/O.
 //! Source of the limits: the failure detectors of Redis Sentinel (TILT) and Lifeguard (local health multiplier,
 //! Dadgar et al., 2017).
-//! Tests: below each file; together in `brain_test.rs`.
+//! Tests: below each file; together in `sentinel/src/brain_test.rs`.
 
 mod door;
 mod doubt;

@@ -5,9 +5,11 @@
 //! Tests: below, and `tests/tests/layering.rs` over the tree.
 
 mod edges;
+mod pointers;
 mod source;
 mod walls;
 
 pub use edges::check_edges;
+pub use pointers::check_pointers;
 pub use source::{Source, non_test_lines};
 pub use walls::check_source;

@@ -2,7 +2,7 @@
 //!
 //! All are checked by the cluster first; when one cannot be kept after that, those kept before it are removed again.
 //! In: tasks. Out: jobs. Never: a job that was there before is removed.
-//! Tests: `cli/tests/goshift.rs`.
+//! Tests: `cli/tests/sync.rs`.
 
 use super::translate::Task;
 use crate::client::request_id;

@@ -12,7 +12,7 @@
 //!
 //! In: goshift's configuration and task table. Out: jobs, TOML, and with `--run` the state of each task.
 //! Never: makes some of the jobs when one row is wrong; changes the task table without `--run`.
-//! Tests: beside each file, and `cli/tests/goshift.rs`.
+//! Tests: beside each file, and `cli/tests/sync.rs`.
 
 mod config;
 mod connections;

@@ -2,7 +2,7 @@
 //!
 //! In: tasks. Out: lines as goshift logs them; `task_status` 2 while a task runs, then 4, 5 or 3.
 //! Never: begins the next task after an interruption.
-//! Tests: below, and `cli/tests/goshift.rs`.
+//! Tests: below, and `cli/tests/sync.rs`.
 
 use super::table::{Status, TaskTable};
 use super::translate::Task;

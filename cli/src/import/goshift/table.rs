@@ -2,7 +2,7 @@
 //!
 //! In: a URL, or `task_meta` of the configuration; variables are filled in from this process's environment.
 //! Out: rows as text. Never: a write but of `task_status`, and only with `--run`.
-//! Tests: `cli/tests/goshift.rs` with SQLite.
+//! Tests: `cli/tests/sync.rs` with SQLite.
 
 use super::config::{Folder, Text};
 use crate::error::Error;

@@ -14,7 +14,7 @@
 //! change, so that a transaction of the same attempt over an older connection fails as well.
 //!
 //! In: a run's name, steps, pieces. Out: shards held, [`SyncError::Fenced`]. Never: a row without its position.
-//! Tests: `worker/sync/tests/control.rs`, on all engines.
+//! Tests: `worker/sync/tests/databases/`, on all engines.
 
 mod shard;
 mod statement;

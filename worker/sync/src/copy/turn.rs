@@ -2,7 +2,7 @@
 //!
 //! In: what was read, directives, the wish to stop. Out: the limits in force, once everything read is paid for.
 //! Never: a wait that outlives the wish to stop, or a limit that was lifted.
-//! Tests: the arithmetic in `pace`; with databases in `tests/tests/t50_sync.rs` and `t51_sync_faults.rs`.
+//! Tests: the arithmetic in `pace`; with databases in `tests/tests/t50_sync.rs` and `tests/tests/t51_sync_faults.rs`.
 
 use super::pace::Pace;
 use crate::error::SyncError;

@@ -23,9 +23,15 @@ fn of_unended() -> (String, Vec<Value>) {
     (format!("JOIN ({runs}) unended ON job = of_job AND number = of_number"), states)
 }
 
-/// Of the attempts at a shard the newest.
-const NEWEST: &str = "WHERE attempt = (SELECT s.attempt FROM shard s WHERE s.job = attempt.job AND \
-     s.number = attempt.number AND s.shard = attempt.shard)";
+/// Joins the newest attempt of each of their shards.
+fn newest_of(join: &str) -> String {
+    let shards = format!(
+        "SELECT job AS at_job, number AS at_number, shard AS at_shard, attempt AS newest FROM shard {join}"
+    );
+    format!(
+        "JOIN ({shards}) held ON job = at_job AND number = at_number AND shard = at_shard AND attempt = newest"
+    )
+}
 
 /// The end of each attempt's results by their key: all of them together may be hundreds of thousands.
 const LAST_PIECE: &str = "SELECT MAX(s.sequence) FROM series s WHERE s.job = attempt.job AND \
@@ -50,7 +56,7 @@ impl Store {
                 run.shards.push(shard);
             }
         }
-        let newest = format!("{join} {NEWEST} ORDER BY job, number, shard");
+        let newest = format!("{} ORDER BY job, number, shard", newest_of(&join));
         for attempt in self.select::<AttemptRecord>(&newest, states.clone()).await? {
             if let Some(run) = active.get_mut(&attempt.id.shard.run) {
                 run.attempts.push(attempt);

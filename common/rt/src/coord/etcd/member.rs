@@ -1,114 +1,98 @@
 //! One member of the etcd cluster: a client of its own, made when needed and dropped when it fails.
 //!
 //! In: calls on a client. Out: an answer within the deadline, or a [`Failure`].
-//! Never: tries again, or asks another member.
+//! Never: tries again, asks another member, or has two clients made at once.
 //! Tests: `mod.rs`, and the `coord` test of the tests crate.
 
 use super::EtcdOptions;
+use super::connect::{Connecting, Connector};
 use super::failure::{self, Failure, Verdict};
 use crate::coord::{Error, LeaseId};
-use crate::tls::{self, Credentials};
-use etcd_client::{Channel, Client, ConnectOptions};
+use crate::task::Scope;
+use etcd_client::Client;
+use futures_util::future::FutureExt as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// HTTP/2 pings find a peer that vanished. Under 5 s the server answers GOAWAY (its
-/// `GRPCKeepAliveMinTime`), so quick detection is left to the deadline of each call.
-const PING: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
-
 /// A member.
 pub(super) struct Member {
-    endpoint: String,
     timeout: Duration,
-    user: Option<(String, String)>,
-    credentials: Option<Credentials>,
-    client: Mutex<Option<Client>>,
+    connector: Connector,
+    newest: Mutex<Option<Newest>>,
+}
+
+/// The newest client, made or in the making.
+struct Newest {
+    connecting: Connecting,
+    /// Goes on making it when each call that waits for it has given up.
+    _making: Scope,
 }
 
 impl std::fmt::Debug for Member {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Member").field(&self.endpoint).finish()
+        f.debug_tuple("Member").field(&self.connector.url()).finish()
     }
 }
 
 impl Member {
     pub(super) fn new(endpoint: &str, options: &EtcdOptions) -> Result<Member, Error> {
-        let url = if endpoint.contains("://") { endpoint.to_owned() } else { format!("http://{endpoint}") };
-        let readable = tonic::transport::Endpoint::from_shared(url.clone())
-            .is_ok_and(|endpoint| endpoint.uri().host().is_some_and(|host| !host.is_empty()));
-        if !readable {
-            return Err(Error::Refused(format!(
-                "etcd endpoint `{endpoint}` is not an address: write host:port, for example 127.0.0.1:2379"
-            )));
-        }
-        let EtcdOptions { endpoints: _, timeout, user, credentials } = options.clone();
-        Ok(Member { endpoint: url, timeout, user, credentials, client: Mutex::new(None) })
+        let connector = Connector::new(endpoint, options)?;
+        Ok(Member { timeout: options.timeout, connector, newest: Mutex::new(None) })
     }
 
-    /// Does one call, within the deadline, connecting included.
+    /// Does one call, within the deadline, waiting for a client included.
     pub(super) async fn call<T, F>(&self, work: impl Fn(Client) -> F) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, etcd_client::Error>>,
     {
-        let mut sent = false;
+        let mut used = None;
         let attempt = async {
-            let client = self.client().await?;
-            sent = true;
-            work(client).await
+            let connecting = self.connecting();
+            let client =
+                connecting.clone().await.map_err(|error| (failure::verdict(&error), error.to_string()))?;
+            used = Some(connecting);
+            work(client).await.map_err(|error| (failure::verdict(&error), error.to_string()))
         };
         let (verdict, what) = match tokio::time::timeout(self.timeout, attempt).await {
             Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(error)) => (failure::verdict(&error), error.to_string()),
+            Ok(Err(failed)) => failed,
             Err(_) => (Verdict::Unknown, format!("no answer within {:?}", self.timeout)),
         };
-        let verdict = match verdict {
-            Verdict::Unknown if !sent => Verdict::NotDone,
-            Verdict::Unknown | Verdict::NotDone | Verdict::Answered(_) => verdict,
+        let verdict = match (verdict, used) {
+            (Verdict::Unknown, None) => Verdict::NotDone,
+            (verdict @ (Verdict::Unknown | Verdict::NotDone), Some(used)) => {
+                self.forget(&used);
+                verdict
+            }
+            (verdict, _) => verdict,
         };
-        if !matches!(verdict, Verdict::Answered(_)) {
-            self.forget();
+        Err(Failure { verdict, why: format!("{}: {what}", self.connector.url()) })
+    }
+
+    /// The client that calls use: one is made if there is none, and goes on being made when this call gives up.
+    fn connecting(&self) -> Connecting {
+        let mut newest = self.lock();
+        if let Some(Newest { connecting, .. }) = &*newest
+            && !matches!(connecting.peek(), Some(Err(_)))
+        {
+            return connecting.clone();
         }
-        Err(Failure { verdict, why: format!("{}: {what}", self.endpoint) })
+        let (connecting, mut making) = (self.connector.begin(), Scope::new());
+        making.spawn("etcd connect", connecting.clone().map(drop));
+        *newest = Some(Newest { connecting: connecting.clone(), _making: making });
+        connecting
     }
 
-    /// The client, made now if there is none.
-    async fn client(&self) -> Result<Client, etcd_client::Error> {
-        if let Some(client) = self.lock().clone() {
-            return Ok(client);
+    /// Drops the client that failed, unless another call did and there is a newer one.
+    fn forget(&self, failed: &Connecting) {
+        let mut newest = self.lock();
+        if newest.as_ref().is_some_and(|newest| newest.connecting.ptr_eq(failed)) {
+            *newest = None;
         }
-        let mut options = ConnectOptions::new()
-            .with_connect_timeout(self.timeout)
-            .with_keep_alive(PING.0, PING.1)
-            // A member that lost its leader says so at once and does not let the call hang.
-            .with_require_leader(true);
-        if let Some((name, password)) = &self.user {
-            options = options.with_user(name, password).with_auto_token_refresh(true);
-        }
-        let client = match &self.credentials {
-            Some(credentials) => Client::from_channel(self.over_tls(credentials)?, Some(options)).await?,
-            None => Client::connect([&self.endpoint], Some(options)).await?,
-        };
-        *self.lock() = Some(client.clone());
-        Ok(client)
     }
 
-    /// A channel with the newest certificates, which connects when it is used.
-    fn over_tls(&self, credentials: &Credentials) -> Result<Channel, etcd_client::Error> {
-        let endpoint = tls::endpoint(&self.endpoint, Some(credentials))?
-            .connect_timeout(self.timeout)
-            .http2_keep_alive_interval(PING.0)
-            .keep_alive_timeout(PING.1)
-            .keep_alive_while_idle(true);
-        Ok(Channel::Tonic(tls::connect_lazy(&endpoint, Some(credentials))))
-    }
-
-    /// Drops the client: the next call connects anew.
-    fn forget(&self) {
-        *self.lock() = None;
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Client>> {
-        self.client.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Newest>> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -3,6 +3,7 @@
 //! ```text
 //!   Coord call ──► Etcd: the last good member first, then the others
 //!                   └─► Member: one single-endpoint client, made when needed, dropped when it fails
+//!                         └─► Connector: makes it, with TLS and a user where there are
 //! ```
 //! In: the calls of [`Coord`]. Out: answers within one deadline per member tried (`timeout`), or
 //! [`Error::Unreachable`]. A transaction is sent once: when it is not known whether it was done, the
@@ -11,6 +12,7 @@
 //! blocks in the server and leaves its key behind when the stream dies).
 //! Tests: the `coord` test of the tests crate, on real members that are killed and paused on the way.
 
+mod connect;
 mod convert;
 mod failure;
 mod member;
@@ -309,6 +311,29 @@ mod tests {
         let answer = Etcd::connect(options).unwrap().keep_alive(LeaseId(1)).await;
         assert!(matches!(answer, Err(Error::Unreachable(_))), "{answer:?}");
         assert!(clock::boottime() - began < Duration::from_secs(2));
+    }
+
+    #[tokio::test]
+    async fn callers_that_give_up_share_one_client_in_the_making() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut options = EtcdOptions::new([silent.local_addr().unwrap().to_string()]);
+        options.timeout = Duration::from_millis(150);
+        options.user = Some(("root".into(), "secret".into()));
+        let (etcd, timeout) = (Etcd::connect(options.clone()).unwrap(), options.timeout);
+        let began = clock::boottime();
+        let calls = async || {
+            let (one, other) = tokio::join!(etcd.get("a"), etcd.get("b"));
+            assert!(one.is_err() && other.is_err(), "{one:?} {other:?}");
+        };
+        calls().await;
+        calls().await;
+        let lasted = clock::boottime() - began;
+        silent.set_nonblocking(true).unwrap();
+        let connections = std::iter::from_fn(|| silent.accept().ok()).count();
+        // One for each deadline of a making, and four calls were given up in half of one.
+        let most =
+            1 + usize::try_from(lasted.as_millis() / (timeout * connect::PATIENCE).as_millis()).unwrap();
+        assert!((1..=most).contains(&connections), "{connections} connections in {lasted:?}");
     }
 
     #[test]

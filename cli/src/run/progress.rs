@@ -38,7 +38,8 @@ pub(crate) fn progress_text(progress: &v1::Progress, paint: Paint) -> String {
 }
 
 fn of_load(load: &v1::LoadProgress, paint: Paint) -> Vec<String> {
-    if load.sent() == 0 && load.errors() == 0 && load.sent_rate() == 0.0 {
+    // Sums that are not told yet are not zero.
+    if load.sent == Some(0) && load.errors() == 0 && load.sent_rate() == 0.0 {
         let target = quantity::rate(load.target_rate());
         let begins =
             if load.target_rate() > 0.0 { format!("begins at {target}/s") } else { "begins".to_owned() };

@@ -5,7 +5,7 @@
 //! already.
 //! Tests: `tests/past.rs`.
 
-use super::Engine;
+use super::{Engine, Now};
 use crate::store::SeriesRecord;
 use shanty_model::id::{AttemptId, RunId};
 use std::collections::BTreeMap;
@@ -22,17 +22,29 @@ impl Unread {
         (!newest.is_empty()).then(|| Unread { newest: newest.into_iter().collect() })
     }
 
+    fn attempts(&self) -> Vec<(AttemptId, u64)> {
+        self.newest.iter().map(|(attempt, newest)| (attempt.clone(), *newest)).collect()
+    }
+
     fn holds(&self, piece: &SeriesRecord) -> bool {
         self.newest.get(&piece.attempt).is_some_and(|newest| piece.sequence <= *newest)
     }
 }
 
 impl Engine {
-    /// Runs with results that are still to be read.
+    /// Results that are still to be read: of which runs, and up to the newest of each attempt.
     #[must_use]
-    pub fn unread(&self) -> Vec<RunId> {
-        let unread = self.runs.values().filter(|machine| machine.unread.is_some());
-        unread.map(|machine| machine.record.id.clone()).collect()
+    pub fn unread(&self) -> Vec<(RunId, Vec<(AttemptId, u64)>)> {
+        let unread = self.runs.values().filter_map(|machine| Some((machine, machine.unread.as_ref()?)));
+        unread.map(|(machine, unread)| (machine.record.id.clone(), unread.attempts())).collect()
+    }
+
+    /// Results of a run that are stored and cannot be read.
+    pub fn on_past_lost(&mut self, now: Now, run: &RunId, why: &str) {
+        if let Some(machine) = self.runs.get_mut(run) {
+            let message = format!("stored results cannot be read and are missing in the report: {why}");
+            machine.note(now, true, "RESULTS_LOST", message);
+        }
     }
 
     /// Results of a run as they were stored; after the `last` of them the run may end, at the next tick.

@@ -2,7 +2,7 @@
 
 use super::feed::{Feeds, RunFeed};
 use crate::engine::{Engine, Found, JobDraft, Now, Refused};
-use crate::store::{self, JobRecord, NodeEventRecord, SeriesRecord};
+use crate::store::{self, JobRecord, NodeEventRecord};
 use shanty_model::epoch::Epoch;
 use shanty_model::id::{JobId, NodeId, RunId};
 use shanty_model::kind::{Change, Spec};
@@ -97,8 +97,6 @@ pub(super) enum Call {
     Ask(Option<RequestKey>, Box<Ask>, oneshot::Sender<Result<Answer, Error>>),
     Look(Look),
     Heed(SentinelWord),
-    /// Results of a run of before this term; whether they are its last.
-    Past(RunId, Vec<SeriesRecord>, bool),
     Resign(Option<NodeId>),
 }
 
@@ -117,9 +115,6 @@ impl std::fmt::Debug for Call {
         match self {
             Call::Ask(key, ask, _) => f.debug_tuple("Ask").field(key).field(ask).finish(),
             Call::Look(_) => f.write_str("Look"),
-            Call::Past(run, pieces, last) => {
-                f.debug_tuple("Past").field(run).field(&pieces.len()).field(last).finish()
-            }
             Call::Heed(word) => f.debug_tuple("Heed").field(word).finish(),
             Call::Resign(target) => f.debug_tuple("Resign").field(target).finish(),
         }

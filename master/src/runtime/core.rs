@@ -2,6 +2,7 @@
 
 use super::call::{Answer, Ask, Call, Error, RequestKey, SentinelWord};
 use super::feed::Feeds;
+use super::past::Page;
 use super::turn::turn;
 use crate::election::{Mandate, Term};
 use crate::engine::{Command, Engine, Now, Order, RunView};
@@ -48,6 +49,7 @@ impl Core<'_> {
         &mut self,
         mut calls: mpsc::Receiver<Call>,
         mut events: mpsc::Receiver<WorkerEvent>,
+        mut past: mpsc::Receiver<Page>,
     ) -> Result<(), Ended> {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -57,6 +59,8 @@ impl Core<'_> {
             tokio::select! {
                 call = calls.recv() => self.take_calls(call.ok_or(Ended::Closed)?, &mut calls, &mut waiting).await?,
                 event = events.recv() => self.take_events(event.ok_or(Ended::Closed)?, &mut events),
+                // One at a time, with a look at all else after each; what it costs is not for a frozen leader to bear.
+                Some(page) = past.recv(), if self.mandate.is_live() => self.take_past(&page),
                 _ = tick.tick() => {
                     self.engine.on_tick(now(), !self.mandate.is_live());
                     ticked = true;
@@ -90,7 +94,6 @@ impl Core<'_> {
                     self.engine.on_found(now(), &sentinel, &voters, found);
                     self.engine.on_clocks(now(), clocks);
                 }
-                Call::Past(run, pieces, last) => self.engine.on_past(&run, &pieces, last),
                 Call::Resign(target) => {
                     self.carry_out(std::mem::take(waiting)).await?;
                     self.term.resign(target);
@@ -108,6 +111,13 @@ impl Core<'_> {
             }
         }
         Ok(())
+    }
+
+    fn take_past(&mut self, page: &Page) {
+        if let Some(why) = &page.lost {
+            self.engine.on_past_lost(now(), &page.run, why);
+        }
+        self.engine.on_past(&page.run, &page.pieces, page.last);
     }
 
     async fn answer(&mut self, key: Option<RequestKey>, ask: Ask) -> Result<Answer, Error> {

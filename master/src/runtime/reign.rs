@@ -80,7 +80,8 @@ impl LeaderRoom {
         tracing::info!(%epoch, runs = engine.active_runs(), "leading");
         let unread = engine.unread();
         let (calls, incoming) = mpsc::channel(CALLS);
-        let to_core = calls.clone();
+        // A page is made ready while the core takes the one before.
+        let (pages, to_take) = mpsc::channel(1);
         let (sink, events) = mpsc::channel(EVENTS);
         let mut core = Core {
             engine,
@@ -104,11 +105,11 @@ impl LeaderRoom {
             std::future::pending::<()>().await;
         };
         let past = async {
-            past::read(&self.store, unread, &to_core).await;
+            past::read(&self.store, unread, pages).await;
             std::future::pending::<()>().await;
         };
         let ended = tokio::select! {
-            ended = core.run(incoming, events) => ended,
+            ended = core.run(incoming, events, to_take) => ended,
             () = announce => Ok(()),
             () = past => Ok(()),
             () = prune::keep(&self.store, &mandate, self.options.retention) => Ok(()),

@@ -20,8 +20,6 @@ use tokio::time::Instant;
 
 /// A read that takes longer is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Pieces of results in one page: each is some kilobytes.
-const PAGE: u32 = 512;
 
 /// A place in a list of runs: the last one seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,37 +163,25 @@ impl Store {
         if self.are_results_dropped(run).await? {
             return Ok(Vec::new());
         }
-        let mut series: Vec<SeriesRecord> = Vec::new();
-        loop {
-            let after = series.last().map(|piece| (piece.attempt.clone(), piece.sequence));
-            let page = self.series_page(run, after.as_ref(), PAGE).await?;
-            let is_last = page.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
-            series.extend(page);
-            if is_last {
-                return Ok(series);
-            }
-        }
+        self.select("WHERE job = ? AND number = ? ORDER BY shard, attempt, sequence", run_key(run)).await
     }
 
-    /// Up to `limit` pieces of results of a run after one of them, by attempt and number, dropped ones too.
-    pub async fn series_page(
+    /// Up to `limit` pieces of results of one attempt that are numbered `from..=through`, in their order, dropped ones too.
+    /// Bounded by the primary key on both ends: however many there are, a page costs what is on it.
+    pub async fn series_of(
         &self,
-        run: &RunId,
-        after: Option<&(AttemptId, u64)>,
+        attempt: &AttemptId,
+        from: u64,
+        through: u64,
         limit: u32,
     ) -> Result<Vec<SeriesRecord>, Error> {
-        let mut values = run_key(run);
-        let mut from = "";
-        if let Some((attempt, sequence)) = after {
-            from = "AND shard >= ? AND (shard > ? OR attempt > ? OR (attempt = ? AND sequence > ?)) ";
-            let shard = int(attempt.shard.index);
-            let number = int(attempt.number);
-            let sequence = int(i64::try_from(*sequence).unwrap_or(i64::MAX));
-            values.extend([shard.clone(), shard, number.clone(), number, sequence]);
-        }
-        values.push(int(limit));
-        let tail = format!("WHERE job = ? AND number = ? {from}ORDER BY shard, attempt, sequence LIMIT ?");
-        self.select(&tail, values).await
+        let sequence = |sequence: u64| int(i64::try_from(sequence).unwrap_or(i64::MAX));
+        let mut values = run_key(&attempt.shard.run);
+        values.extend([int(attempt.shard.index), int(attempt.number)]);
+        values.extend([sequence(from), sequence(through), int(limit)]);
+        let tail = "WHERE job = ? AND number = ? AND shard = ? AND attempt = ? AND sequence >= ? AND sequence <= ? \
+                    ORDER BY sequence LIMIT ?";
+        self.select(tail, values).await
     }
 
     /// The newest results of each shard of a run that has some, by index; none once they were dropped.

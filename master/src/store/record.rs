@@ -292,7 +292,7 @@ pub struct ActiveRun {
     /// The newest attempt of each shard that has one.
     pub attempts: Vec<AttemptRecord>,
     /// The number of the newest piece of results of each attempt that has some. The pieces themselves may be very many:
-    /// [`super::Store::series_page`] has them.
+    /// [`super::Store::series_of`] has them.
     pub unread: Vec<(AttemptId, u64)>,
     /// The newest results of each shard that has some, by index.
     pub checkpoints: Vec<CheckpointRecord>,

@@ -323,7 +323,7 @@ impl Throne {
         let epoch = mandate.epoch();
         let stored = self.store.load().await?;
         let engine = Engine::take_over(now(), epoch, &name(self.me), engine::Options::default(), stored);
-        let unread = engine.unread();
+        let unread = engine.unread().into_iter().map(|(run, _)| run).collect();
         let (calls, incoming) = mpsc::channel(client::CALLS);
         let to_core = calls.clone();
         let (sink, events) = mpsc::channel(EVENTS);

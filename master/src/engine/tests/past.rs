@@ -42,7 +42,7 @@ fn sent(world: &World) -> u64 {
 fn a_run_goes_on_at_once_and_ends_when_all_of_it_is_read() {
     let (mut new, run, attempt, pieces) = world();
     assert!(!new.notes().contains(&"RESULTS_LOST".to_owned()), "they are stored");
-    assert_eq!(new.engine.unread(), std::slice::from_ref(&run));
+    assert_eq!(new.engine.unread(), [(run.clone(), vec![(attempt.clone(), 2)])]);
     new.report("w1", &attempt, 2, 100);
     assert_eq!(new.acks(&attempt), [(3, false)], "the loop does not wait for the past");
     new.engine.on_past(&run, &pieces[..1], false);
@@ -67,6 +67,20 @@ fn what_this_leader_stored_itself_counts_once_although_it_is_read_too() {
     new.pass(4500 * MS, &["w1"]);
     new.end("w1", &attempt, Outcome::Done, 4);
     assert_eq!(sent(&new), 400);
+}
+
+#[test]
+fn what_cannot_be_read_is_told_and_the_run_ends_without_it() {
+    let (mut new, run, attempt, pieces) = world();
+    new.engine.on_past_lost(new.now, &run, "row 2 is damaged");
+    new.engine.on_past(&run, &pieces[..1], true);
+    new.settle();
+    assert!(new.notes().contains(&"RESULTS_LOST".to_owned()));
+    new.report("w1", &attempt, 2, 100);
+    new.report("w1", &attempt, 3, 100);
+    new.pass(4500 * MS, &["w1"]);
+    new.end("w1", &attempt, Outcome::Done, 4);
+    assert_eq!(sent(&new), 300);
 }
 
 #[test]

@@ -125,14 +125,20 @@ pub(super) async fn active(store: Store) {
     let unread: Vec<(u32, u64)> =
         whole.unread.iter().map(|(attempt, newest)| (attempt.number, *newest)).collect();
     assert_eq!(unread, [(1, 5), (2, 2)]);
-    let (mut after, mut read) = (None, Vec::new());
-    while let Some(piece) =
-        store.series_page(&whole.run.id, after.as_ref(), 1).await.unwrap_or_default().pop()
-    {
-        read.push((piece.attempt.number, piece.sequence));
-        after = Some((piece.attempt, piece.sequence));
+    for (attempt, from, through, limit, expected) in [
+        ("a.1/1#2", 0, 2, 9, &[1, 2][..]),
+        ("a.1/1#2", 0, 2, 1, &[1]),
+        ("a.1/1#2", 2, 2, 1, &[2]),
+        ("a.1/1#2", 0, 1, 9, &[1]),
+        ("a.1/1#2", 3, u64::MAX, 9, &[]),
+        ("a.1/1#1", 0, 5, 9, &[5]),
+    ] {
+        let attempt = attempt_id(attempt);
+        let page = store.series_of(&attempt, from, through, limit).await.unwrap_or_default();
+        assert!(page.iter().all(|piece| piece.attempt == attempt), "{page:?}");
+        let read: Vec<u64> = page.iter().map(|piece| piece.sequence).collect();
+        assert_eq!(read, expected, "{attempt} {from}..={through}, {limit}");
     }
-    assert_eq!(read, [(1, 5), (2, 1), (2, 2)], "one by one");
     assert_eq!(whole.checkpoints, [newer]);
     assert_eq!(active[3].checkpoints, [checkpoint("a.2/0#1", 1, vec![2])]);
     assert_eq!(active[3].unread, [], "of an attempt that the store does not know");

@@ -20,8 +20,10 @@ use crate::server;
 use crate::set_back;
 use crate::store::{self, Store};
 use shanty_proto::v1 as pb;
+use shanty_rt::clock;
 use shanty_rt::config::{MissingVariable, expand};
 use shanty_rt::coord::{self, Coord, Etcd, Memory};
+use shanty_rt::pulse::Pulse;
 use shanty_rt::systemd::Systemd;
 use shanty_rt::task::Scope;
 use shanty_rt::tls::{self, Credentials, Gate};
@@ -39,6 +41,9 @@ const CLOSING: Duration = Duration::from_secs(8);
 
 /// How long systemd shall wait for the next try at a store that is away.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// A standby whose part in the election shows no sign of life for this long hangs: its calls have deadlines, which are over
+/// by then also where all members of etcd and the store use theirs up.
+const HUNG: Duration = Duration::from_secs(30);
 
 /// Why a master cannot begin.
 #[derive(Debug, thiserror::Error)]
@@ -134,7 +139,7 @@ pub async fn serve_under(
     let incarnation = options.incarnation.clone();
     let elector = Elector::new(coord.clone(), fenced.clone(), options);
     let (leadership, members) = (elector.leadership(), elector.members());
-    let mut taken = elector.name_taken();
+    let (mut taken, campaign) = (elector.name_taken(), elector.pulse());
     let mut room = LeaderRoom {
         me: me.clone(),
         store: store.clone(),
@@ -191,7 +196,8 @@ pub async fn serve_under(
     tasks.spawn("server", server::serve(listener, gate, service, streams.clone()));
     // It tells health for as long as there is somebody to tell, so nobody waits for its end.
     let mut signs = Scope::new();
-    signs.spawn("health", tell_health(health, leading.clone(), leadership.clone(), systemd.clone()));
+    signs
+        .spawn("health", tell_health(health, leading.clone(), leadership.clone(), campaign, systemd.clone()));
     let over_tls = credentials.is_some();
     if let Some(credentials) = credentials {
         signs.spawn("certificates", credentials.keep());
@@ -291,11 +297,12 @@ fn public_services() -> [&'static str; 8] {
 }
 
 /// Keeps the health service and systemd told: `""` once this master knows who leads, `leader` only while it
-/// leads. The sign of life is sent when the leading core answers, or when there is none to ask.
+/// leads. The sign of life is sent when the leading core answers, or when there is none to ask and the election goes on.
 async fn tell_health(
     health: HealthReporter,
     leading: Leading,
     leadership: watch::Receiver<election::Leadership>,
+    campaign: Arc<Pulse>,
     systemd: Systemd,
 ) {
     let mut tick = tokio::time::interval(Duration::from_millis(500));
@@ -306,10 +313,10 @@ async fn tell_health(
         let leader = leadership.borrow().leader.clone();
         let alive = match &core {
             Some(core) => core.look(|engine, _| engine.active_runs()).await.ok(),
-            None => Some(0),
+            None => (campaign.silence(clock::boottime()) < HUNG).then_some(0),
         };
         if alive.is_some() {
-            systemd.sign_of_life(shanty_rt::clock::boottime());
+            systemd.sign_of_life(clock::boottime());
         }
         let now = (core.is_some(), leader.as_ref().map(|leader| leader.node.clone()), alive);
         if told.as_ref() == Some(&now) {

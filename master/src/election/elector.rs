@@ -19,6 +19,7 @@ use shanty_model::epoch::Epoch;
 use shanty_rt::backoff::Backoff;
 use shanty_rt::clock;
 use shanty_rt::coord::{Coord, Error, Keys, LeaseId, NameTaken, NodeInfo, Registration, Role};
+use shanty_rt::pulse::Pulse;
 use shanty_rt::task::Scope;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +47,8 @@ pub struct Elector {
     held: Option<LeaseId>,
     /// It was said that the store keeps this master from leading.
     storeless: bool,
+    /// Beats while it campaigns.
+    pulse: Arc<Pulse>,
 }
 
 impl std::fmt::Debug for Elector {
@@ -68,6 +71,7 @@ impl Elector {
             rest_until: Duration::ZERO,
             held: None,
             storeless: false,
+            pulse: Arc::default(),
         }
     }
 
@@ -87,6 +91,12 @@ impl Elector {
     #[must_use]
     pub fn name_taken(&self) -> watch::Receiver<Option<NameTaken>> {
         self.board.taken.subscribe()
+    }
+
+    /// Its signs of life while it stands by and campaigns, a few seconds apart, up to half a minute while it takes over.
+    #[must_use]
+    pub fn pulse(&self) -> Arc<Pulse> {
+        self.pulse.clone()
     }
 
     /// Takes part until `stop`; then the reign is dropped, the leader key handed over and the registration
@@ -126,6 +136,7 @@ impl Elector {
             Backoff::new(self.candidate.timers.renew_every / 5, self.candidate.timers.renew_every);
         loop {
             stirred.mark_unchanged();
+            self.pulse.beat();
             let wait = match self.attempt(&mut vacant_since).await {
                 Ok(Attempt::Won(claim)) => return claim,
                 Ok(Attempt::Later(wait)) => {
@@ -225,6 +236,7 @@ impl Elector {
 
     /// Reigns until the term is over, then gives the key back.
     async fn hold(&mut self, reign: &mut dyn Reign, claim: Claim, stop: &CancellationToken) {
+        self.pulse.beat();
         let epoch = claim.epoch;
         let until = claim.sent + claim.ttl.saturating_sub(self.candidate.timers.margin);
         let term = Arc::new(Term::begin(epoch, until, self.candidate.options.disk.clone()));
@@ -249,6 +261,7 @@ impl Elector {
             target = term.resigned() => TermEnd::Resigned(target),
             () = reign.reign(Mandate::new(term.authority()), &term) => TermEnd::Returned,
         };
+        self.pulse.beat();
         drop(renewing);
         self.board.reigned(&self.candidate.options.incarnation);
         tracing::info!(%epoch, reason = %end, "leading no more");

@@ -63,6 +63,8 @@ struct Line {
     cut: Arc<AtomicBool>,
     /// What happens to the next transaction that takes the leader key: 1 lose its answer, 2 lose it.
     lose: Arc<AtomicU8>,
+    /// Whoever reads a key waits for ever, as no coordinator with deadlines lets it.
+    hangs: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -94,7 +96,13 @@ impl Coord for Far {
         async move { self.reach().map(|()| self.memory.revoke(lease))?.await }.boxed()
     }
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, Error>> {
-        async move { self.reach().map(|()| self.memory.get(key))?.await }.boxed()
+        async move {
+            if self.line.hangs.load(Ordering::SeqCst) {
+                std::future::pending().await
+            }
+            self.reach().map(|()| self.memory.get(key))?.await
+        }
+        .boxed()
     }
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<Entry>, Error>> {
         async move { self.reach().map(|()| self.memory.list(prefix))?.await }.boxed()
@@ -193,6 +201,7 @@ struct Master {
     resign_to: Arc<Mutex<Option<NodeId>>>,
     leadership: watch::Receiver<Leadership>,
     members: watch::Receiver<Members>,
+    pulse: Arc<Pulse>,
     stop: CancellationToken,
     scope: Scope,
 }
@@ -245,7 +254,7 @@ impl World {
         options.dispatch_silence = self.ttl * 2 / 5;
         let coord = Arc::new(Far { memory: self.memory.clone(), line: line.clone() });
         let elector = Elector::new(coord, self.store.clone(), options);
-        let (leadership, members) = (elector.leadership(), elector.members());
+        let (leadership, members, pulse) = (elector.leadership(), elector.members(), elector.pulse());
         let (shown, seen) = watch::channel(Shown::default());
         let (hung, resign_to) = (Arc::<AtomicBool>::default(), Arc::<Mutex<Option<NodeId>>>::default());
         let mut play =
@@ -254,7 +263,7 @@ impl World {
         let mut scope = Scope::new();
         let until = stop.clone();
         scope.spawn("elector", async move { elector.run(&mut play, until).await });
-        Master { line, shown: seen, hung, resign_to, leadership, members, stop, scope }
+        Master { line, shown: seen, hung, resign_to, leadership, members, pulse, stop, scope }
     }
 
     async fn leader_key(&self) -> Option<LeaderInfo> {
@@ -481,6 +490,26 @@ async fn a_master_that_rests_leads_at_once_when_it_is_named() {
     first.hung.store(false, Ordering::SeqCst);
     *second.resign_to.lock().unwrap() = Some("m1".parse().unwrap());
     assert_eq!(first.reigns().await, Epoch(3), "m2 has had the time to take it back");
+}
+
+#[tokio::test]
+async fn a_standby_shows_that_it_turns_and_one_that_hangs_does_not() {
+    let world = World::new(TTL);
+    let mut first = world.master("m1");
+    first.reigns().await;
+    let mut second = world.master("m2");
+    second.sees(|l| l.leader.is_some()).await;
+    // It looks at least twice in a lease, also without any news.
+    tokio::time::sleep(TTL * 2).await;
+    let silence = second.pulse.silence(clock::boottime());
+    assert!(silence < TTL, "{silence:?}");
+    second.line.hangs.store(true, Ordering::SeqCst);
+    let patience = tokio::time::timeout(PATIENCE, async {
+        while second.pulse.silence(clock::boottime()) < TTL * 2 {
+            tokio::time::sleep(TTL / 10).await;
+        }
+    });
+    patience.await.expect("it hangs, and is seen to");
 }
 
 #[tokio::test]

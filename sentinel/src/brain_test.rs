@@ -402,6 +402,65 @@ fn grey_evidence_waits_for_a_leader_to_have_led() {
 }
 
 #[test]
+fn grey_evidence_waits_twice_as_long_with_each_term_that_ended_for_it_lately_and_after_three_ends_none() {
+    for (lately, spared_for) in [(1, Some(60)), (2, Some(120)), (3, None)] {
+        let mut world = World::new(9, 2);
+        world.run(S);
+        // Time enough between them and the end of the test that all are of the last ten minutes.
+        for term in 0..lately {
+            let vote =
+                Vote { against: 1, class: Class::Grey.to_string(), why: String::new(), suspected_unix_ms: 0 };
+            let ending = Ending {
+                term: Epoch(term),
+                node: node("m9"),
+                by: node("s1"),
+                reason: String::new(),
+                votes: vec![Cast { by: node("s1"), vote }],
+                candidates: Vec::new(),
+                suspected_unix_ms: 0,
+                unix_ms: world.at().unix_ms,
+            };
+            world.etcd.put(world.keys.ended(term), record::write(&ending));
+        }
+        let since = world.now;
+        world.masters.insert(node("m1"), State::Hung(since));
+        world.run(S * (spared_for.unwrap_or(500) - 5));
+        assert_eq!(world.leader(), Some(node("m1")), "{lately} lately");
+        assert_eq!(world.sentinels[0].brain.held(), Some(Held::Spared));
+        if spared_for.is_some() {
+            world.run(S * 10);
+            assert_eq!(world.leader(), Some(node("m2")), "{lately} lately");
+        } else {
+            world.masters.insert(node("m1"), State::Dead);
+            world.run(S);
+            assert_eq!(world.leader(), Some(node("m2")), "who is dead is not spared");
+        }
+    }
+}
+
+#[test]
+fn clocks_are_told_of_masters_that_answer_measured_from_the_leaders() {
+    let mut world = World::new(10, 3);
+    world.run(S * 3);
+    let now = world.at();
+    let ahead = |world: &World, name: &str, ms: i64| {
+        let Some(Sign::Answered(health)) = world.sign(&node(name)) else { panic!("{name} answers") };
+        Sign::Answered(Health { unix_ms: health.unix_ms + ms, ..health })
+    };
+    let (leader, other) = (ahead(&world, "m1", -400), ahead(&world, "m2", 1_000));
+    let brain = &mut world.sentinels[0].brain;
+    brain.sign(now, &node("m1"), leader);
+    brain.sign(now, &node("m2"), other);
+    let clocks = |pairs: &[(&str, i64)]| -> BTreeMap<NodeId, i64> {
+        pairs.iter().map(|(name, ms)| (node(name), *ms)).collect()
+    };
+    assert_eq!(brain.clocks(now), clocks(&[("m2", 1_400), ("m3", 400), ("s1", 400)]));
+    // Whoever has not been heard for a while is not told of, and without the leader's own clock nobody is.
+    let later = Now { boot: now.boot + S, ..now };
+    assert_eq!(brain.clocks(later), BTreeMap::new());
+}
+
+#[test]
 fn a_minority_and_a_sentinel_that_slept_end_nothing() {
     let mut world = World::new(5, 3);
     world.run(S * 5);

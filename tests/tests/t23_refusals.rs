@@ -10,12 +10,14 @@ use shanty_proto::v1;
 use shanty_rt::clock;
 use shanty_rt::coord::{Coord as _, Etcd, EtcdOptions, Op};
 use shanty_rt::task::Scope;
-use shanty_tests::cluster::{Cluster, Node, Process, Store, binary, free_port};
+use shanty_tests::cluster::{Cluster, Process, Store, binary, free_port};
 use shanty_tests::databases::Postgres;
 use shanty_tests::dataset::{Database, Engine};
 use shanty_tests::etcd::EtcdCluster;
 use shanty_tests::patience::{eventually, until};
+use std::convert::Infallible;
 use std::time::Duration;
+use tonic::codegen::{BoxFuture, Context, Poll, Service, http};
 
 /// Lines of a log that contain all of `parts`.
 fn lines(log: &str, parts: &[&str]) -> usize {
@@ -23,11 +25,10 @@ fn lines(log: &str, parts: &[&str]) -> usize {
 }
 
 /// Waits until a process has ended by itself; answers its last line to people.
-async fn gives_up(node: &mut Node, within: Duration) -> String {
-    let process = &mut node.process;
+async fn gives_up(process: &mut Process, within: Duration) -> String {
     let status = until("it gives up", within, async || process.ended().ok_or("it runs")).await;
     assert!(!status.success(), "{status}");
-    let log = node.process.log();
+    let log = process.log();
     let last = log.lines().rfind(|line| line.starts_with("shanty-")).unwrap_or_default();
     last.to_owned()
 }
@@ -44,8 +45,11 @@ async fn of_two_nodes_with_one_name_the_newer_gives_up_and_both_say_so() {
         .map(|node| cluster.start_twin(node));
     let [master, sentinel, worker] = &mut twins;
     let within = Duration::from_secs(40);
-    let (master, sentinel, worker) =
-        tokio::join!(gives_up(master, within), gives_up(sentinel, within), gives_up(worker, within));
+    let (master, sentinel, worker) = tokio::join!(
+        gives_up(&mut master.process, within),
+        gives_up(&mut sentinel.process, within),
+        gives_up(&mut worker.process, within)
+    );
     for (line, role, name) in
         [(&master, "master", "`m1`"), (&sentinel, "sentinel", "`s1`"), (&worker, "worker", "`w1`")]
     {
@@ -99,6 +103,78 @@ async fn an_etcd_that_does_not_answer_is_told_once_and_waited_for() {
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(told(&master.log()), 1, "{}", master.log());
     assert!(master.ended().is_none(), "it waits");
+}
+
+/// A member of etcd that tells its version, which no package has any more, and does nothing else.
+#[derive(Clone)]
+struct OldEtcd;
+
+/// etcd's `StatusResponse`, as far as it is needed.
+#[derive(Clone, PartialEq, prost::Message)]
+struct EtcdStatus {
+    #[prost(string, tag = "2")]
+    version: String,
+}
+
+impl tonic::server::NamedService for OldEtcd {
+    const NAME: &'static str = "etcdserverpb.Maintenance";
+}
+
+impl tonic::server::UnaryService<()> for OldEtcd {
+    type Response = EtcdStatus;
+    type Future = BoxFuture<tonic::Response<EtcdStatus>, tonic::Status>;
+
+    fn call(&mut self, _: tonic::Request<()>) -> Self::Future {
+        Box::pin(async { Ok(tonic::Response::new(EtcdStatus { version: "3.3.27".to_owned() })) })
+    }
+}
+
+impl Service<http::Request<tonic::body::Body>> for OldEtcd {
+    type Response = http::Response<tonic::body::Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Infallible>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<tonic::body::Body>) -> Self::Future {
+        let answer = async move {
+            let codec = tonic_prost::ProstCodec::<EtcdStatus, ()>::default();
+            Ok(tonic::server::Grpc::new(codec).unary(OldEtcd, request).await)
+        };
+        Box::pin(answer)
+    }
+}
+
+#[tokio::test]
+async fn an_etcd_that_is_too_old_is_refused() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let etcd = listener.local_addr().expect("an address").to_string();
+    let mut scope = Scope::new();
+    scope.spawn("old etcd", async move {
+        let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
+        tonic::transport::Server::builder()
+            .add_service(OldEtcd)
+            .serve_with_incoming(incoming)
+            .await
+            .expect("serves");
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let store = format!("sqlite://{}", at("shanty.db"));
+    let master = at("m1");
+    for (program, node, more) in [
+        ("shanty-master", "m1", &["--listen", "127.0.0.1:0", "--data", &master, "--store", &store][..]),
+        ("shanty-sentinel", "s1", &["--listen", "127.0.0.1:0", "--members", "s1,s2,s3"]),
+    ] {
+        let common = ["--node", node, "--etcd", &etcd];
+        let args: Vec<String> = common.iter().chain(more).map(|arg| (*arg).to_owned()).collect();
+        let mut process =
+            Process::start(node, folder.path(), &binary::program(program), &args).expect("started");
+        let line = gives_up(&mut process, Duration::from_secs(20)).await;
+        assert!(line.contains("version 3.3.27, which is too old") && line.contains("at least 3.4"), "{line}");
+    }
 }
 
 #[tokio::test]

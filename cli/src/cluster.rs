@@ -180,7 +180,12 @@ fn status(cluster: &v1::Cluster, cx: &Context) -> String {
     let failover = match (cluster.coordinator.as_str(), &cluster.paused_until, voters.as_slice()) {
         ("memory", _, _) => "failover: none, this is the only master".to_owned(),
         (_, Some(until), _) => {
-            format!("failover: {}", paint.bad(&format!("paused until {}", quantity::clock(Some(until)))))
+            let why = match cluster.pause_reason.as_str() {
+                "" => String::new(),
+                reason => format!(": {reason}"),
+            };
+            let paused = format!("paused until {}{why}", quantity::clock(Some(until)));
+            format!("failover: {}", paint.bad(&paused))
         }
         (_, None, []) => "failover: by the leader's lease, no sentinel votes".to_owned(),
         (_, None, voters) => {

@@ -45,7 +45,7 @@ pub struct Config {
     pub etcd: EtcdSettings,
     /// Among masters that are up, a larger one leads first.
     pub priority: u32,
-    /// How long leadership lasts without renewal, 3s to 15s.
+    /// How long leadership lasts without renewal, 2s to 60s; 3s to 15s in earnest.
     #[serde(with = "shanty_rt::config::duration")]
     pub lease_ttl: Duration,
     /// How often workers say that they are there.

@@ -150,7 +150,7 @@ async fn a_pause_holds_sentinels_back_and_an_operator_is_still_obeyed() {
     let duration = Some(prost_types::Duration { seconds: 600, nanos: 0 });
     let request = v1::PauseFailoverRequest { duration, reason: "a test".into(), request_id: String::new() };
     let paused = client.cluster.clone().pause_failover(request).await.expect("paused").into_inner();
-    assert!(paused.paused_until.is_some(), "{paused:?}");
+    assert!(paused.paused_until.is_some() && paused.pause_reason == "a test", "{paused:?}");
     cluster.masters[leader].process.stop();
     let votes = |node: &Node| node.process.log().contains("votes against the leader");
     eventually("sentinels see it all the same", Duration::from_secs(3), async || {

@@ -454,9 +454,11 @@ impl v1::cluster_service_server::ClusterService for Part {
         &self,
         request: Request<v1::PauseFailoverRequest>,
     ) -> Result<Response<v1::Cluster>, Status> {
-        let seconds = request.into_inner().duration.map_or(0, |duration| duration.seconds);
+        let v1::PauseFailoverRequest { duration, reason: pause_reason, .. } = request.into_inner();
+        let seconds = duration.map_or(0, |duration| duration.seconds);
         let paused_until = Some(prost_types::Timestamp { seconds, nanos: 0 });
-        Ok(Response::new(v1::Cluster { paused_until, coordinator: "etcd".into(), ..v1::Cluster::default() }))
+        let coordinator = "etcd".into();
+        Ok(Response::new(v1::Cluster { paused_until, pause_reason, coordinator, ..v1::Cluster::default() }))
     }
 
     async fn resume_failover(

@@ -65,7 +65,8 @@ impl Api {
             sentinels: count(members.sentinels.len()),
             active_runs: core.is_some().then(|| count(active_runs)).flatten(),
             voters: members.voters.iter().map(NodeId::resource).collect(),
-            paused_until: members.paused_until_unix_ms.map(timestamp),
+            paused_until: members.pause.as_ref().map(|pause| timestamp(pause.until_unix_ms)),
+            pause_reason: members.pause.map(|pause| pause.reason).unwrap_or_default(),
             warnings,
         })
     }
@@ -174,7 +175,7 @@ impl pb::cluster_service_server::ClusterService for Api {
         request: Request<pb::PauseFailoverRequest>,
     ) -> Result<Response<pb::Cluster>, Status> {
         let outcome = self.pause(request.into_inner()).await?;
-        self.seen(outcome, |members| members.paused_until_unix_ms.is_some()).await
+        self.seen(outcome, |members| members.pause.is_some()).await
     }
 
     async fn resume_failover(
@@ -182,7 +183,7 @@ impl pb::cluster_service_server::ClusterService for Api {
         request: Request<pb::ResumeFailoverRequest>,
     ) -> Result<Response<pb::Cluster>, Status> {
         let outcome = self.resume(request.into_inner()).await?;
-        self.seen(outcome, |members| members.paused_until_unix_ms.is_none()).await
+        self.seen(outcome, |members| members.pause.is_none()).await
     }
 
     async fn change_sentinels(

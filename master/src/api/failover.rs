@@ -17,7 +17,7 @@ use shanty_rt::clock;
 use shanty_rt::coord::record::{
     self, Beginning, Candidacy, Ending, LeaderInfo, Nominee, Pause, SentinelSet, TermRecord,
 };
-use shanty_rt::coord::{self, Compare, Entry, Op};
+use shanty_rt::coord::{self, Compare, Entry, NodeInfo, Op};
 use shanty_rt::wire::time::{duration, timestamp};
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -96,13 +96,16 @@ impl Api {
     /// The masters that may follow `leader`: the one asked for, then the others, the best first.
     pub(super) fn successors(&self, target: &str, leader: &NodeId) -> Result<Vec<NodeId>, Status> {
         let members = self.members.borrow().clone();
-        let mut others: Vec<_> = members.masters.values().filter(|info| info.node != *leader).collect();
+        // One of priority 0 leads when nobody else does, or when it is asked for by name.
+        let may_follow =
+            |info: &&NodeInfo| info.node != *leader && (info.priority > 0 || info.node.as_str() == target);
+        let mut others: Vec<_> = members.masters.values().filter(may_follow).collect();
         others.sort_by_key(|info| (std::cmp::Reverse(info.priority), info.node.counted()));
         let mut candidates: Vec<NodeId> = others.into_iter().map(|info| info.node.clone()).collect();
         if candidates.is_empty() {
             return Err(status::precondition(
                 "NO_OTHER_MASTER",
-                "no other master is up to lead: start one first",
+                "no other master is up to lead: start one first, or name one of priority 0 as the target",
             ));
         }
         if !target.is_empty() {
@@ -137,6 +140,7 @@ impl Api {
         let length = length.ok_or_else(|| status::invalid_field("duration", "must be from 1s to 24h"))?;
         let until_unix_ms = clock::unix_ms() + i64::try_from(length.as_millis()).unwrap_or(0);
         let pause = Pause { until_unix_ms, by: self.me.to_string(), reason };
+        tracing::warn!(?length, reason = pause.reason, "sentinels may end no term for a while");
         let (lease, _) = self.coord.grant(length).await.map_err(away)?;
         let put = Op::Put { key: self.keys().pause(), value: record::write(&pause), lease: Some(lease) };
         self.once(key.as_ref(), Vec::new(), put).await
@@ -149,6 +153,7 @@ impl Api {
         if self.done(key.as_ref()).await?.is_some() {
             return Ok(Outcome::DoneBefore);
         }
+        tracing::info!("sentinels may end terms again");
         self.once(key.as_ref(), Vec::new(), Op::Delete(self.keys().pause())).await
     }
 
@@ -189,7 +194,10 @@ impl Api {
         let put = Op::Put { key: keys.sentinel_set(), value, lease: None };
         match self.once(key.as_ref(), when, put).await? {
             Outcome::Refused => Err(changed_meanwhile("the set of sentinels")),
-            done => Ok(done),
+            done => {
+                tracing::warn!(add, remove, "the sentinels that vote changed");
+                Ok(done)
+            }
         }
     }
 

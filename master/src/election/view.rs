@@ -51,8 +51,8 @@ pub struct Members {
     pub sentinels: BTreeMap<NodeId, NodeInfo>,
     /// The sentinels that vote.
     pub voters: Vec<NodeId>,
-    /// Sentinels may not end terms until then, milliseconds since 1970; none when they may.
-    pub paused_until_unix_ms: Option<i64>,
+    /// Sentinels may not end terms meanwhile; none when they may.
+    pub pause: Option<Pause>,
 }
 
 impl Members {
@@ -127,7 +127,7 @@ impl Board {
         }
         let kept = |key: String| entries.iter().find(|entry| entry.key == key);
         members.voters = kept(keys.sentinel_set()).map(voters).unwrap_or_default();
-        members.paused_until_unix_ms = kept(keys.pause()).and_then(paused_until);
+        members.pause = kept(keys.pause()).and_then(pause);
         self.set_members(|now| *now = members.clone());
         let leader = entries.iter().find(|entry| entry.key == keys.leader());
         self.see_leader(leader.and_then(|entry| record::read(&entry.key, &entry.value)));
@@ -148,7 +148,7 @@ impl Board {
             return self.set_members(|now| now.voters = voters(entry));
         }
         if entry.key == keys.pause() {
-            return self.set_members(|now| now.paused_until_unix_ms = paused_until(entry));
+            return self.set_members(|now| now.pause = pause(entry));
         }
         if entry.key == keys.leader() {
             self.see_leader(record::read(&entry.key, &entry.value));
@@ -164,7 +164,7 @@ impl Board {
             return;
         }
         if key == keys.pause() {
-            return self.set_members(|now| now.paused_until_unix_ms = None);
+            return self.set_members(|now| now.pause = None);
         }
         if key == keys.leader() {
             self.see_leader(None);
@@ -213,8 +213,8 @@ fn voters(entry: &Entry) -> Vec<NodeId> {
     record::read::<SentinelSet>(&entry.key, &entry.value).map(|set| set.members).unwrap_or_default()
 }
 
-fn paused_until(entry: &Entry) -> Option<i64> {
-    record::read::<Pause>(&entry.key, &entry.value).map(|pause| pause.until_unix_ms)
+fn pause(entry: &Entry) -> Option<Pause> {
+    record::read(&entry.key, &entry.value)
 }
 
 fn node_info(entry: &Entry) -> Option<NodeInfo> {

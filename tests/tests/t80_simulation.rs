@@ -56,6 +56,9 @@ fn no_seed_breaks_an_invariant() {
     let began = Instant::now();
     let sums: Mutex<(u64, [u64; 4], BTreeMap<String, u64>)> = Mutex::default();
     let broken = search(first..first + seeds, &[], &[], 3, |outcome| {
+        if let Some(Broken { invariant, what }) = &outcome.broken {
+            eprintln!("seed {} broke {invariant}: {what}", outcome.seed);
+        }
         let mut sums = sums.lock().unwrap();
         sums.0 += outcome.steps;
         sums.1.iter_mut().zip(outcome.figures).for_each(|(sum, figure)| *sum += figure);

@@ -210,14 +210,14 @@ impl World {
 
     /// I13, when a worker has put a directive in force.
     pub(super) fn check_shares(&mut self, run: &RunId) {
-        let Some(plan) = self.store.runs.get(run).and_then(|record| record.detail.plan.as_ref()) else {
-            return;
-        };
+        // Of a run that was asked to stop nobody takes over what a worker lays down.
+        let going_on = self.store.runs.get(run).filter(|record| record.detail.stopping.is_none());
+        let Some(plan) = going_on.and_then(|record| record.detail.plan.as_ref()) else { return };
         let revision = plan.revision;
         let mut held: Vec<&Directive> = Vec::new();
         let first = ShardId { run: run.clone(), index: 0 };
         let last = ShardId { run: run.clone(), index: u32::MAX };
-        for (id, shard) in self.store.shards.range(first..=last) {
+        for (id, shard) in self.store.shards.range(&first..=&last) {
             match shard.state {
                 ShardState::Yielded => continue,
                 // The run comes to its end.
@@ -241,7 +241,18 @@ impl World {
             modulus = usize::try_from(newest.modulus).unwrap_or(0);
         }
         if !held.is_empty() && (count != modulus || places.len() != modulus) {
-            let what = format!("revision {revision} of {run}: {count} places, {} of {modulus}", places.len());
+            let shards = self.store.shards.range(&first..=&last);
+            let shards: Vec<String> = shards
+                .map(|(id, shard)| {
+                    let node = shard.node.as_ref().map(ToString::to_string).unwrap_or_default();
+                    format!("{} {:?} {node}", id.index, shard.state)
+                })
+                .collect();
+            let what = format!(
+                "revision {revision} of {run}: {count} places, {} of {modulus}; scores {:?}, shards {shards:?}",
+                places.len(),
+                plan.scores()
+            );
             self.violate("I13", what);
         }
     }

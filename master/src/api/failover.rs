@@ -140,10 +140,11 @@ impl Api {
         let length = length.ok_or_else(|| status::invalid_field("duration", "must be from 1s to 24h"))?;
         let until_unix_ms = clock::unix_ms() + i64::try_from(length.as_millis()).unwrap_or(0);
         let pause = Pause { until_unix_ms, by: self.me.to_string(), reason };
-        tracing::warn!(?length, reason = pause.reason, "sentinels may end no term for a while");
         let (lease, _) = self.coord.grant(length).await.map_err(away)?;
         let put = Op::Put { key: self.keys().pause(), value: record::write(&pause), lease: Some(lease) };
-        self.once(key.as_ref(), Vec::new(), put).await
+        let outcome = self.once(key.as_ref(), Vec::new(), put).await?;
+        tracing::warn!(?length, reason = pause.reason, "sentinels may end no term for a while");
+        Ok(outcome)
     }
 
     /// Takes a pause back.
@@ -153,8 +154,9 @@ impl Api {
         if self.done(key.as_ref()).await?.is_some() {
             return Ok(Outcome::DoneBefore);
         }
+        let outcome = self.once(key.as_ref(), Vec::new(), Op::Delete(self.keys().pause())).await?;
         tracing::info!("sentinels may end terms again");
-        self.once(key.as_ref(), Vec::new(), Op::Delete(self.keys().pause())).await
+        Ok(outcome)
     }
 
     /// Adds or removes one sentinel that votes.

@@ -12,7 +12,7 @@
 //! | I10 | ten seconds without a fault end with one active leader |
 //! | I11 | a term is ended by its leader, by a majority of the configured sentinels, or by its lease |
 //! | I12 | a frozen leader decides nothing new, and a leader is frozen before its lease is over |
-//! | I13 | shares of a run are its whole, once all workers have them |
+//! | I13 | shares of a run are its whole, once all workers have them, until it is asked to stop |
 //! | SPEED | with a majority of sentinels, a dead leader's successor does not wait for the lease |
 //!
 //! In: what happens. Out: the first breach. Never: changes the world. Tests: with the simulation.

@@ -10,17 +10,19 @@
 //! | I8 | one attempt at a shard is out at most; results are those of their attempt, and count once |
 //! | I9 | no acknowledged result is lost |
 //! | I10 | ten seconds without a fault end with one active leader |
-//! | I11 | a term is ended by its leader, by a majority of the configured sentinels, or by its lease |
+//! | I11 | a term is ended by its leader, by a majority of the configured sentinels unless they are told not to, or by its lease |
 //! | I12 | a frozen leader decides nothing new, and a leader is frozen before its lease is over |
 //! | I13 | shares of a run are its whole, once all workers have them, until it is asked to stop |
+//! | I14 | after such a calm nothing runs on a worker but what the store has out on it |
+//! | KNOWS | a leader whose term is over learns it within 2.5 s, by etcd or by the store, whichever it reaches |
 //! | SPEED | with a majority of sentinels, a dead leader's successor does not wait for the lease |
 //!
 //! In: what happens. Out: the first breach. Never: changes the world. Tests: with the simulation.
 
-use super::net::Party;
+use super::net::{MASTERS, Party};
 use super::world::World;
 use shanty_model::epoch::Epoch;
-use shanty_model::id::{AttemptId, RunId, ShardId};
+use shanty_model::id::{AttemptId, NodeId, RunId, ShardId};
 use shanty_model::rate::Directive;
 use shanty_model::state::ShardState;
 use shanty_rt::coord::record::{self, SentinelSet, TermRecord, Vote};
@@ -29,6 +31,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Milliseconds without a fault after which one leader must be active.
 pub const CALM_MS: u64 = 10_000;
+/// Milliseconds of an etcd, or a store, that a leader reaches, within which it learns that its term is over: a renewal that
+/// was under way takes 1.6 s to fail, a canary 1 s, and the next one comes 1 s after the one before it.
+const KNOWS_MS: u64 = 2_500;
+/// Between two looks at reigns, milliseconds: shorter than any fault.
+const LOOK_MS: u64 = 40;
 
 /// An invariant that broke.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +70,9 @@ pub struct Checks {
     pub obeyed: BTreeMap<usize, Epoch>,
     /// The last instant at which a dead leader's successor must have the key.
     pub successor_by: Option<(Epoch, u64)>,
-    /// Terms that were taken, ended by votes, and by their lease.
+    /// Since when each master reaches an etcd, and a store, that would tell it that its term is over.
+    pub could_know: [[Option<u64>; 2]; MASTERS],
+    /// Terms that were taken.
     pub terms: u64,
     /// Terms that were ended by votes.
     pub deposed: u64,
@@ -131,6 +140,9 @@ impl World {
         });
         let votes = cast.count();
         self.tell(&format!("{me} ends {} of {} with {votes} votes", info.epoch, info.node));
+        if self.etcd.get(&self.keys.pause()).is_some() {
+            return self.violate("I11", format!("{me} ends {} although it may not", info.epoch));
+        }
         if !matches!(me, Party::Sentinel(_)) || votes < set.quorum() {
             let what = format!(
                 "{me} ends {} of {} with {votes} votes of {}",
@@ -254,6 +266,53 @@ impl World {
                 plan.scores()
             );
             self.violate("I13", what);
+        }
+    }
+
+    /// KNOWS, for ever.
+    pub(super) fn look_at_reigns(&mut self) {
+        self.after(LOOK_MS, "reigns are looked at", World::look_at_reigns);
+        let key = self.leader().map(|(_, info)| info);
+        let calls_are_well = self.net.loss == 0 && self.net.slow_ms == 0;
+        for at in 0..MASTERS {
+            let (me, master) = (Party::Master(at), &self.masters[at]);
+            let reign = master.reign.as_ref().filter(|_| !master.node.is_paused());
+            let told = reign.map_or([false; 2], |reign| {
+                let leads = key.as_ref().is_some_and(|info| {
+                    info.epoch == reign.epoch && info.incarnation == format!("{me}.{}", reign.life)
+                });
+                [
+                    !leads && self.etcd.up && !self.net.is_apart(me, Party::Etcd),
+                    self.store.epoch > reign.epoch && self.store.up && !self.net.is_apart(me, Party::Store),
+                ]
+            });
+            let epoch = reign.map(|reign| reign.epoch);
+            for (by, told) in told.into_iter().enumerate() {
+                let since = &mut self.checks.could_know[at][by];
+                *since = (told && calls_are_well).then(|| since.unwrap_or(self.now_ms));
+                if since.is_some_and(|since| self.now_ms - since > KNOWS_MS) {
+                    let (by, epoch) = (["etcd", "the store"][by], epoch.unwrap_or(Epoch::NONE));
+                    self.violate("KNOWS", format!("{me} reigns in {epoch} although {by} would have told it"));
+                }
+            }
+        }
+    }
+
+    /// I14, after a calm.
+    pub(super) fn check_orphans(&mut self) {
+        let out = |attempt: &AttemptId, on: &NodeId| {
+            let record = self.store.attempts.get(attempt);
+            record.is_some_and(|record| record.outcome.is_empty() && record.node == *on)
+        };
+        let orphans: Vec<String> = self
+            .workers
+            .iter()
+            .flat_map(|worker| worker.running().map(|attempt| (attempt, &worker.name)))
+            .filter(|(attempt, on)| !out(attempt, on))
+            .map(|(attempt, on)| format!("{attempt} on {on}"))
+            .collect();
+        if !orphans.is_empty() {
+            self.violate("I14", format!("after a calm the store does not have out: {orphans:?}"));
         }
     }
 

@@ -9,6 +9,7 @@
 //! Tests: with the simulation.
 
 use super::fence::Fence;
+use super::moment::Moment;
 use super::net::Party;
 use super::world::{Handle, World};
 use futures_util::future::BoxFuture;
@@ -25,6 +26,8 @@ const PATIENCE: Duration = Duration::from_millis(800);
 const WAITING: usize = 4096;
 /// What etcd may take to notice that a lease is over, milliseconds.
 const SCAN_MS: u64 = 500;
+/// Sentinels that vote.
+const VOTERS: [&str; 3] = ["s1", "s2", "s3"];
 
 /// A line to etcd.
 #[derive(Debug, Clone)]
@@ -108,9 +111,6 @@ impl Coord for Line {
     fn revoke(&self, lease: LeaseId) -> BoxFuture<'_, Result<(), Error>> {
         let (me, life) = (self.me, self.life);
         Box::pin(self.call("etcd revokes", move |world| {
-            if matches!(me, Party::Sentinel(_)) && !world.fences.has(Fence::LeaseRevoked) {
-                return Ok(());
-            }
             world.check_removal(me, life, Some(lease));
             let events = world.etcd.revoke(lease);
             world.tell_watches(&events);
@@ -197,48 +197,87 @@ impl World {
         if takes {
             self.check_taking(&then);
         }
-        self.note_votes(me, &mut then);
+        let votes = self.note_votes(me, &mut then);
         let (outcome, events) = self.etcd.apply(then);
         if takes && let Party::Master(at) = me {
             self.masters[at].taken = self.etcd.get(&leader).cloned();
         }
         self.tell_watches(&events);
+        match me {
+            Party::Master(_) if takes => self.moment(Moment::Taken, me),
+            Party::Sentinel(_) if removes => self.moment(Moment::Ended, me),
+            Party::Sentinel(_) if votes => self.moment(Moment::Voted, me),
+            _ => {}
+        }
         Ok(outcome)
     }
 
     /// Whether a condition is one of those that are left out.
     fn is_left_out(&self, me: Party, compare: &Compare, takes: bool, removes: bool) -> bool {
-        let (leader, term, votes) = (self.keys.leader(), self.keys.term(), self.keys.votes());
+        let keys = &self.keys;
         let is_sentinel = matches!(me, Party::Sentinel(_));
         let fence = match compare {
-            Compare::Absent(key) if takes && *key == leader => Fence::TakeAbsent,
-            Compare::ModifiedAt(key, _) if takes && *key == term => Fence::TakeTerm,
-            Compare::CreatedAt(key, _) if removes && *key == leader && is_sentinel => Fence::DeposeLeader,
-            Compare::CreatedAt(key, _) if removes && *key == leader => Fence::ReleaseOwn,
-            Compare::ModifiedAt(key, _) if removes && *key == term => Fence::DeposeTerm,
-            Compare::ModifiedAt(key, _) if removes && key.starts_with(&votes) => Fence::DeposeVotes,
+            Compare::Absent(key) if takes && *key == keys.leader() => Fence::TakeAsRead,
+            Compare::ModifiedAt(key, _) if takes && *key == keys.term() => Fence::TakeAsRead,
+            Compare::CreatedAt(key, _) if removes && *key == keys.leader() && !is_sentinel => {
+                Fence::ReleaseOwn
+            }
+            Compare::CreatedAt(key, _) if removes && *key == keys.leader() => Fence::DeposeAsVoted,
+            Compare::ModifiedAt(key, _) if removes && *key == keys.term() => Fence::DeposeAsVoted,
+            Compare::ModifiedAt(key, _) if removes && *key == keys.sentinel_set() => Fence::DeposeSet,
+            Compare::ModifiedAt(key, _) if removes && *key == keys.pause() => Fence::DeposePause,
+            Compare::ModifiedAt(key, _) if removes && key.starts_with(&keys.votes()) => {
+                // A vote that was made up lies nowhere.
+                if self.etcd.get(key).is_none() && !self.fences.has(Fence::Quorum) {
+                    return true;
+                }
+                Fence::DeposeVotes
+            }
             _ => return false,
         };
         !self.fences.has(fence)
     }
 
-    /// Who casts which vote; and, when that fence is left out, one sentinel casts them all.
-    fn note_votes(&mut self, me: Party, then: &mut Vec<Op>) {
+    /// Who casts which vote; and, when that fence is left out, one sentinel casts them all. Answers whether there are any.
+    fn note_votes(&mut self, me: Party, then: &mut Vec<Op>) -> bool {
         let prefix = self.keys.votes();
         let mut others = Vec::new();
+        let mut any = false;
         for op in then.iter() {
             let Op::Put { key, value, lease } = op else { continue };
             let Some(voter) = key.strip_prefix(&prefix) else { continue };
+            any = true;
             self.tell(&format!("{me} votes as {voter}: {}", String::from_utf8_lossy(value)));
             self.checks.cast.insert(key.clone(), me.to_string());
             if !self.fences.has(Fence::OneVoteEach) {
-                let names = ["s1", "s2", "s3"].iter().filter(|name| **name != voter);
+                let names = VOTERS.iter().filter(|name| **name != voter);
                 others.extend(names.map(|name| (format!("{prefix}{name}"), value.clone(), *lease)));
             }
         }
         for (key, value, lease) in others {
             self.checks.cast.insert(key.clone(), me.to_string());
             then.push(Op::Put { key, value, lease });
+        }
+        any
+    }
+
+    /// What a node is shown of what happened; when votes are not to be counted, a sentinel sees each as everybody's.
+    fn shown(&self, to: Party, event: WatchEvent) -> Vec<WatchEvent> {
+        if self.fences.has(Fence::Quorum) || !matches!(to, Party::Sentinel(_)) {
+            return vec![event];
+        }
+        let prefix = self.keys.votes();
+        let everybodys = |entry: &Entry| {
+            let names = if entry.key.starts_with(&prefix) { VOTERS.as_slice() } else { &[] };
+            let made_up = names.iter().map(|name| Entry { key: format!("{prefix}{name}"), ..entry.clone() });
+            made_up.filter(|made_up| made_up.key != entry.key).chain([entry.clone()]).collect::<Vec<_>>()
+        };
+        match event {
+            WatchEvent::Put(entry) => everybodys(&entry).into_iter().map(WatchEvent::Put).collect(),
+            WatchEvent::Snapshot(entries) => {
+                vec![WatchEvent::Snapshot(entries.iter().flat_map(everybodys).collect())]
+            }
+            WatchEvent::Delete { .. } => vec![event],
         }
     }
 
@@ -294,13 +333,14 @@ impl World {
             }
             let at_ms = watch.last_ms.max(self.now_ms + self.net.delay());
             watch.last_ms = at_ms;
-            let out = watch.out.clone();
+            let (out, owner) = (watch.out.clone(), watch.owner);
             let concerns = |event: &&WatchEvent| match event {
                 WatchEvent::Put(entry) => entry.key.starts_with(&watch.prefix),
                 WatchEvent::Delete { key, .. } => key.starts_with(&watch.prefix),
                 WatchEvent::Snapshot(_) => true,
             };
             let seen: Vec<WatchEvent> = events.iter().filter(concerns).cloned().collect();
+            let seen: Vec<WatchEvent> = seen.into_iter().flat_map(|event| self.shown(owner, event)).collect();
             self.after(at_ms - self.now_ms, "a watch tells", move |_| {
                 // A node that is over, or so far behind that it is about to be.
                 seen.into_iter().for_each(|event| drop(out.try_send(event)));
@@ -334,9 +374,13 @@ impl World {
             let again = self.dice.between(100, 600);
             return self.after(again, "a watch begins anew", move |world| world.rebuild_watch(id));
         }
-        let (out, snapshot) = (watch.out.clone(), WatchEvent::Snapshot(self.etcd.list(&watch.prefix)));
+        let (out, owner) = (watch.out.clone(), watch.owner);
+        let snapshot = WatchEvent::Snapshot(self.etcd.list(&watch.prefix));
         let at_ms = watch.last_ms.max(self.now_ms + self.net.delay());
         (watch.lives, watch.last_ms) = (true, at_ms);
-        self.after(at_ms - self.now_ms, "a watch shows all", move |_| drop(out.try_send(snapshot)));
+        let seen = self.shown(owner, snapshot);
+        self.after(at_ms - self.now_ms, "a watch shows all", move |_| {
+            seen.into_iter().for_each(|event| drop(out.try_send(event)));
+        });
     }
 }

@@ -9,6 +9,7 @@
 
 use super::check::CALM_MS;
 use super::client::Call;
+use super::moment::{Moment, Moments};
 use super::net::{MASTERS, Party, SENTINELS};
 use super::world::World;
 use std::collections::BTreeMap;
@@ -39,9 +40,11 @@ enum Kind {
     LeaderPause,
     LeaderFromEtcd,
     LeaderFromStore,
+    LeaderApart,
+    At(Moment),
 }
 
-const KINDS: [Kind; 20] = [
+const KINDS: [Kind; 25] = [
     Kind::Crash,
     Kind::Pause,
     Kind::Cut,
@@ -62,6 +65,11 @@ const KINDS: [Kind; 20] = [
     Kind::LeaderPause,
     Kind::LeaderFromEtcd,
     Kind::LeaderFromStore,
+    Kind::LeaderApart,
+    Kind::At(Moment::Voted),
+    Kind::At(Moment::Ended),
+    Kind::At(Moment::Taken),
+    Kind::At(Moment::Followed),
 ];
 
 /// Troubles under way.
@@ -70,6 +78,8 @@ pub struct Troubles {
     active: u64,
     kinds: Vec<Kind>,
     pace_ms: u64,
+    /// Moments at which something comes in between.
+    pub(super) moments: Moments,
     /// How many faults of each kind there were.
     pub counts: BTreeMap<String, u64>,
     /// Calms that were long enough to be checked.
@@ -77,7 +87,8 @@ pub struct Troubles {
     quiet: u64,
 }
 
-type Undo = Box<dyn FnOnce(&mut World) + Send>;
+/// Takes a fault back.
+pub(super) type Undo = Box<dyn FnOnce(&mut World) + Send>;
 
 /// Whether nothing happens in this seed but the leader's death.
 #[must_use]
@@ -112,9 +123,7 @@ impl World {
 
     /// A fault begins, unless there is nothing that it could hit.
     fn begin_fault(&mut self, kind: Kind) {
-        let longest = [300, 1500, 5_000, 8_000][self.dice.index(4)];
-        let length_ms =
-            self.dice.between(50, longest).min((FAULTS_MS.1 + 2_000).saturating_sub(self.now_ms)).max(50);
+        let length_ms = self.length_of_fault();
         let leader = self.leading().unwrap_or_else(|| self.dice.index(MASTERS));
         let undo: Option<Undo> = match kind {
             Kind::Crash => {
@@ -148,6 +157,16 @@ impl World {
             Kind::LeaderFromStore => {
                 let (one, other) = (Party::Master(leader), Party::Store);
                 Some(self.cut(vec![(one, other), (other, one)]))
+            }
+            Kind::LeaderApart => {
+                let one = Party::Master(leader);
+                let lines =
+                    [Party::Etcd, Party::Store].into_iter().flat_map(|other| [(one, other), (other, one)]);
+                Some(self.cut(lines.collect()))
+            }
+            Kind::At(moment) => {
+                self.troubles.moments.begin(moment);
+                Some(Box::new(move |world| world.troubles.moments.end(moment)))
             }
             Kind::EtcdAway => self.take_etcd(),
             Kind::StoreAway => self.store.up.then(|| {
@@ -202,11 +221,23 @@ impl World {
             }),
         };
         let Some(undo) = undo else { return };
-        self.tell(&format!("FAULT {kind:?} for {length_ms} ms"));
-        self.troubled(&format!("{kind:?}"));
+        self.trouble(&format!("{kind:?}"), length_ms, undo);
+    }
+
+    /// How long a fault lasts that begins now, milliseconds.
+    pub(super) fn length_of_fault(&mut self) -> u64 {
+        let longest = [300, 1500, 5_000, 8_000][self.dice.index(4)];
+        self.dice.between(50, longest).min((FAULTS_MS.1 + 2_000).saturating_sub(self.now_ms)).max(50)
+    }
+
+    /// A fault has begun, and is taken back when its time is over.
+    pub(super) fn trouble(&mut self, kind: &str, length_ms: u64, undo: Undo) {
+        self.tell(&format!("FAULT {kind} for {length_ms} ms"));
+        self.troubled(kind);
+        let kind = kind.to_owned();
         self.after(length_ms, "a fault ends", move |world| {
             undo(world);
-            world.tell(&format!("end of {kind:?}"));
+            world.tell(&format!("end of {kind}"));
             world.relieved();
         });
     }
@@ -228,6 +259,7 @@ impl World {
             if world.troubles.active == 0 && world.troubles.quiet == number {
                 world.troubles.calms += 1;
                 world.check_leaders();
+                world.check_orphans();
             }
         });
     }
@@ -274,7 +306,7 @@ impl World {
         }))
     }
 
-    fn crash(&mut self, party: Party) -> Option<Undo> {
+    pub(super) fn crash(&mut self, party: Party) -> Option<Undo> {
         let up = match party {
             Party::Master(at) => self.masters[at].up,
             Party::Sentinel(at) => self.sentinels[at].up,

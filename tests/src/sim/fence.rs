@@ -8,24 +8,24 @@ use std::collections::BTreeSet;
 /// A fence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fence {
-    /// The leader key is taken only if it is absent.
-    TakeAbsent,
-    /// It is taken only if the term is as it was read.
-    TakeTerm,
+    /// The leader key is taken only if it is absent and the term is as it was read: whoever takes one, changes both.
+    TakeAsRead,
     /// Who resigns removes only a leader key of its own.
     ReleaseOwn,
-    /// A term is ended only if the leader key is the one that was voted against.
-    DeposeLeader,
-    /// A term is ended only if it is still that term.
-    DeposeTerm,
+    /// A term is ended only if leader key and term are those that were voted against: they change together.
+    DeposeAsVoted,
     /// A term is ended only if the votes are still there.
     DeposeVotes,
+    /// A term is ended only by the sentinels that were configured when the votes were counted.
+    DeposeSet,
+    /// A term is ended only if nobody has forbidden it meanwhile.
+    DeposePause,
+    /// A majority of votes ends a term, fewer do not.
+    Quorum,
     /// A sentinel votes for itself alone.
     OneVoteEach,
     /// A renewal looks at the leader key, not at its lease alone.
     RenewalLooks,
-    /// A sentinel that ended a term revokes the leader's lease.
-    LeaseRevoked,
     /// The store's canary tells a leader that another one fenced the store.
     CanaryTells,
     /// The store takes nothing of another epoch than its own.

@@ -14,6 +14,7 @@
 //! | `worker`, `target` | workers, and what syncs write |
 //! | `client` | users |
 //! | `fault` | what a seed does to them |
+//! | `moment` | faults and hands that come just when something is done |
 //! | `fence` | fences that can be left out, to see that it is noticed |
 //! | `check` | the invariants |
 //! | `history` | what happened |
@@ -33,6 +34,7 @@ pub mod history;
 pub mod line;
 pub mod link;
 pub mod master;
+pub mod moment;
 pub mod net;
 pub mod node;
 mod past;
@@ -139,6 +141,14 @@ pub fn play(seed: u64, without: &[Fence], whole: bool) -> Outcome {
 }
 
 impl World {
+    /// An operator configures this many sentinels.
+    fn configure(&mut self, count: usize) {
+        let members = (0..count).map(|at| node_id(&Party::Sentinel(at).to_string())).collect();
+        let key = self.keys.sentinel_set();
+        let put = Op::Put { key, value: record::write(&SentinelSet { members }), lease: None };
+        self.transact(Party::Etcd, 0, &[], vec![put]).expect("no lease is asked for");
+    }
+
     /// Everybody begins.
     fn populate(&mut self, seed: u64) {
         let began = self.handle.began();
@@ -152,10 +162,7 @@ impl World {
         self.masters = (0..MASTERS).map(|at| Master::new(node(Party::Master(at)))).collect();
         self.sentinels = (0..SENTINELS).map(|at| Sentinel::new(node(Party::Sentinel(at)))).collect();
         self.workers = (0..WORKERS).map(|at| Worker::new(at, node(Party::Worker(at)))).collect();
-        let members = (0..SENTINELS).map(|at| node_id(&Party::Sentinel(at).to_string())).collect();
-        let key = self.keys.sentinel_set();
-        let put = Op::Put { key, value: record::write(&SentinelSet { members }), lease: None };
-        self.transact(Party::Etcd, 0, &[], vec![put]).expect("no lease is asked for");
+        self.configure(SENTINELS);
         for at in 0..MASTERS {
             let late = self.dice.below(300);
             self.after(late, "a master begins", move |world| world.start_master(at));
@@ -179,6 +186,7 @@ impl World {
             }
         }
         self.after(0, "links are looked at", World::look_at_links);
+        self.after(0, "reigns are looked at", World::look_at_reigns);
         self.after(2_000, "a user asks", World::ask);
         self.plan_faults(seed);
     }

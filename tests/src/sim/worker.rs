@@ -10,6 +10,7 @@
 use super::check::Piece;
 use super::fence::Fence;
 use super::link::{Down, Up};
+use super::moment::Moment;
 use super::net::{MASTERS, Party};
 use super::node::SimNode;
 use super::target::Worked;
@@ -140,6 +141,12 @@ impl Worker {
         }
     }
 
+    /// The attempts that run on it.
+    pub fn running(&self) -> impl Iterator<Item = &AttemptId> {
+        let runs = |held: &&Held| held.end.is_none() && !held.stops;
+        self.held.iter().filter(move |(_, held)| self.up && runs(held)).map(|(attempt, _)| attempt)
+    }
+
     fn inventory(&self) -> Vec<HeldWord> {
         let words = self.held.iter().map(|(attempt, held)| HeldWord {
             attempt: attempt.clone(),
@@ -266,6 +273,7 @@ impl World {
         worker.heard = Some((master, worker.node.boottime()));
         if news {
             self.tell(&format!("{} follows {} in {epoch}", Party::Worker(at), Party::Master(master)));
+            self.moment(Moment::Followed, Party::Worker(at));
         }
         self.check_obedience(at, epoch);
         Some(news)

@@ -36,12 +36,12 @@ pub struct Sighting {
 }
 
 /// The three fences, read from the innermost outwards: each may only grow meanwhile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fences {
     /// When the last of them had been read, nanoseconds of CLOCK_MONOTONIC.
     pub at_ns: u64,
-    /// The largest epoch that a worker has obeyed.
-    pub worker: u64,
+    /// The largest epoch that each worker has obeyed, as its ledger says; 0 without one.
+    pub workers: Vec<u64>,
     /// The store's.
     pub store: u64,
     /// The coordinator's.
@@ -126,6 +126,14 @@ pub struct History {
     pub load: Option<Load>,
     /// The sync.
     pub copied: Option<Copied>,
+}
+
+impl Fences {
+    /// The largest epoch that any worker has obeyed.
+    #[must_use]
+    pub fn worker(&self) -> u64 {
+        self.workers.iter().copied().max().unwrap_or(0)
+    }
 }
 
 impl History {

@@ -4,7 +4,7 @@
 //! history that is there unjudged.
 //! Tests: below; each breaks one invariant.
 
-use super::history::{Copied, History, Load, Submit, Term};
+use super::history::{Copied, Fences, History, Load, Submit, Term};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A store or an etcd that was set back is fenced again within this time.
@@ -18,6 +18,7 @@ pub fn breaches(history: &History) -> Vec<String> {
     terms_grow(history, &mut found);
     ends_have_reasons(history, &mut found);
     fences_are_in_order(history, &mut found);
+    fences_only_grow(history, &mut found);
     nothing_is_accepted_in_an_old_term(history, &mut found);
     accepted_runs_are_kept(history, &mut found);
     nothing_is_accepted_while_frozen(history, &mut found);
@@ -84,9 +85,21 @@ fn ended_by_itself(term: &Term, next: &Term) -> bool {
 fn fences_are_in_order(history: &History, found: &mut Vec<String>) {
     let since = history.set_back_ns;
     let excused = |at_ns: u64| since.is_some_and(|since| (since..since + FENCED_NS).contains(&at_ns));
-    let off = history.fences.iter().filter(|at| at.worker > at.store || at.store > at.term);
+    let off = history.fences.iter().filter(|at| at.worker() > at.store || at.store > at.term);
     for fences in off.filter(|fences| !excused(fences.at_ns)) {
         found.push(format!("the fences are out of order: {fences:?}"));
+    }
+}
+
+/// No worker forgets whom it obeyed, restarted or not; the store and etcd go back only where they were set back.
+fn fences_only_grow(history: &History, found: &mut Vec<String>) {
+    for pair in history.fences.windows(2) {
+        let (before, then) = (&pair[0], &pair[1]);
+        let forgot = before.workers.iter().zip(&then.workers).any(|(before, then)| then < before);
+        let may_go_back = history.set_back_ns.is_some_and(|since| then.at_ns >= since);
+        if forgot || (!may_go_back && (then.store < before.store || then.term < before.term)) {
+            found.push(format!("a fence went back: {before:?}, then {then:?}"));
+        }
     }
 }
 
@@ -94,7 +107,7 @@ fn fences_are_in_order(history: &History, found: &mut Vec<String>) {
 fn nothing_is_accepted_in_an_old_term(history: &History, found: &mut Vec<String>) {
     let Some(since) = history.set_back_ns else { return };
     let before = history.fences.iter().filter(|fences| fences.at_ns < since);
-    let obeyed = before.map(|fences| fences.worker).max().unwrap_or(0);
+    let obeyed = before.map(Fences::worker).max().unwrap_or(0);
     let old = |submit: &&Submit| submit.asked_ns >= since && u64::from(submit.epoch) < obeyed;
     for submit in history.submits.iter().filter(old) {
         let (run, epoch) = (&submit.run, submit.epoch);
@@ -166,7 +179,7 @@ fn sync_is_exact(copied: &Copied, may_lack: bool) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::history::{Fences, Sighting};
+    use super::super::history::Sighting;
     use super::*;
 
     fn sighting(asked: &str, epoch: u32, leader: &str) -> Sighting {
@@ -174,7 +187,7 @@ mod tests {
     }
 
     fn fences(worker: u64, store: u64, term: u64) -> Fences {
-        Fences { at_ns: 10, worker, store, term }
+        Fences { at_ns: 10, workers: vec![1, worker], store, term }
     }
 
     /// A failover by votes, then a switchover, then a lease that ran out; all is well.
@@ -244,7 +257,7 @@ mod tests {
     /// Each breaks one invariant of a sound history, and the sentence that must tell.
     type Break = (&'static str, fn(&mut History));
 
-    const BREAKS: [Break; 18] = [
+    const BREAKS: [Break; 21] = [
         ("term 2 has 2 leaders", |h| h.sightings.push(sighting("m3", 2, "nodes/m3"))),
         ("comes after term", |h| h.terms.swap(1, 2)),
         ("named term 1 after term 2", |h| h.sightings.push(sighting("m2", 1, "nodes/m1"))),
@@ -255,6 +268,9 @@ mod tests {
         ("term 2 ended without votes", |h| h.terms[2].start_reason = "nominated by m3: a guess".into()),
         ("out of order", |h| h.fences.push(fences(3, 2, 3))),
         ("out of order", |h| h.fences.push(fences(1, 3, 2))),
+        ("a fence went back", |h| h.fences.push(Fences { workers: vec![0, 2], ..fences(2, 2, 2) })),
+        ("a fence went back", |h| h.fences.push(fences(1, 1, 2))),
+        ("a fence went back", |h| h.fences.insert(0, fences(1, 2, 3))),
         ("accepted runs are lost", |h| h.submits[1].found = false),
         ("accepted twice", |h| h.submits[1].run = "runs/a.1".into()),
         ("while nobody could lead", |h| h.submits[1].asked_ns = 50),
@@ -290,13 +306,14 @@ mod tests {
         history.fences.push(Fences { at_ns: 60, ..fences(2, 1, 2) });
         assert_eq!(breaches(&history), Vec::<String>::new());
 
-        let breaks: [Break; 6] = [
+        let breaks: [Break; 7] = [
             ("accepted runs are lost", |h| h.submits[1].found = false),
             ("is not scheduled", |h| h.load.as_mut().unwrap().sent = 80),
             ("is not scheduled", |h| h.load.as_mut().unwrap().sent = 98),
             ("the sync reports 8", |h| h.copied.as_mut().unwrap().reported = 8),
             ("out of order", |h| h.fences.push(Fences { at_ns: 50 + FENCED_NS, ..fences(2, 1, 2) })),
-            ("after workers had obeyed term 3", |h| h.fences[0].worker = 3),
+            ("after workers had obeyed term 3", |h| h.fences[0].workers[0] = 3),
+            ("a fence went back", |h| h.fences.push(Fences { at_ns: 70, ..fences(1, 1, 2) })),
         ];
         for (sentence, break_it) in breaks {
             let mut history = history.clone();

@@ -103,14 +103,14 @@ async fn sample(ledgers: Vec<PathBuf>, store: Database, coord: Etcd, seen: Share
     let key = Keys::new("test").term();
     loop {
         let epoch = |file: &PathBuf| number(&std::fs::read(file).ok()?, "max_epoch");
-        let worker = ledgers.iter().filter_map(epoch).max().unwrap_or(0);
+        let workers = ledgers.iter().map(|file| epoch(file).unwrap_or(0)).collect();
         let read = tokio::time::timeout(ANSWER, store.try_rows("SELECT epoch FROM fence")).await;
         let cell = |rows: Vec<Vec<Option<String>>>| rows.first()?.first()?.as_ref()?.parse().ok();
         let stored = read.ok().and_then(Result::ok).and_then(cell);
         let term = tokio::time::timeout(ANSWER, coord.get(&key)).await;
         let term = term.ok().and_then(Result::ok).flatten().and_then(|entry| number(&entry.value, "term"));
         if let (Some(store), Some(term)) = (stored, term) {
-            lock(&seen).fences.push(Fences { at_ns: monotonic_ns(), worker, store, term });
+            lock(&seen).fences.push(Fences { at_ns: monotonic_ns(), workers, store, term });
         }
         tokio::time::sleep(2 * LOOK).await;
     }

@@ -95,36 +95,7 @@ impl Api {
 
     /// The masters that may follow `leader`: the one asked for, then the others, the best first.
     pub(super) fn successors(&self, target: &str, leader: &NodeId) -> Result<Vec<NodeId>, Status> {
-        let members = self.members.borrow().clone();
-        // One of priority 0 leads when nobody else does, or when it is asked for by name.
-        let may_follow =
-            |info: &&NodeInfo| info.node != *leader && (info.priority > 0 || info.node.as_str() == target);
-        let mut others: Vec<_> = members.masters.values().filter(may_follow).collect();
-        others.sort_by_key(|info| (std::cmp::Reverse(info.priority), info.node.counted()));
-        let mut candidates: Vec<NodeId> = others.into_iter().map(|info| info.node.clone()).collect();
-        if candidates.is_empty() {
-            return Err(status::precondition(
-                "NO_OTHER_MASTER",
-                "no other master is up to lead: start one first, or name one of priority 0 as the target",
-            ));
-        }
-        if !target.is_empty() {
-            let node: NodeId = target.parse().map_err(|error: shanty_model::id::InvalidId| {
-                status::invalid_field("target", error.to_string())
-            })?;
-            if node == *leader {
-                let message = format!("`{node}` leads already");
-                return Err(status::precondition("LEADS_ALREADY", &message));
-            }
-            let Some(place) = candidates.iter().position(|other| *other == node) else {
-                let near = nearest(node.as_str(), candidates.iter().map(NodeId::as_str));
-                let near: Vec<String> = near.into_iter().map(str::to_owned).collect();
-                return Err(status::not_found("master", node.as_str(), &near));
-            };
-            let first = candidates.remove(place);
-            candidates.insert(0, first);
-        }
-        Ok(candidates)
+        successors(&self.members.borrow().masters, target, leader)
     }
 
     /// Keeps sentinels still for a while.
@@ -243,6 +214,43 @@ impl Api {
     }
 }
 
+/// Of these masters, those that may follow `leader`: the one asked for, then the others, the best first.
+fn successors(
+    masters: &BTreeMap<NodeId, NodeInfo>,
+    target: &str,
+    leader: &NodeId,
+) -> Result<Vec<NodeId>, Status> {
+    // One of priority 0 leads when nobody else does, or when it is asked for by name.
+    let may_follow =
+        |info: &&NodeInfo| info.node != *leader && (info.priority > 0 || info.node.as_str() == target);
+    let mut others: Vec<_> = masters.values().filter(may_follow).collect();
+    others.sort_by_key(|info| (std::cmp::Reverse(info.priority), info.node.counted()));
+    let mut candidates: Vec<NodeId> = others.into_iter().map(|info| info.node.clone()).collect();
+    if candidates.is_empty() {
+        return Err(status::precondition(
+            "NO_OTHER_MASTER",
+            "no other master is up to lead: start one first, or name one of priority 0 as the target",
+        ));
+    }
+    if !target.is_empty() {
+        let node: NodeId = target.parse().map_err(|error: shanty_model::id::InvalidId| {
+            status::invalid_field("target", error.to_string())
+        })?;
+        if node == *leader {
+            let message = format!("`{node}` leads already");
+            return Err(status::precondition("LEADS_ALREADY", &message));
+        }
+        let Some(place) = candidates.iter().position(|other| *other == node) else {
+            let near = nearest(node.as_str(), candidates.iter().map(NodeId::as_str));
+            let near: Vec<String> = near.into_iter().map(str::to_owned).collect();
+            return Err(status::not_found("master", node.as_str(), &near));
+        };
+        let first = candidates.remove(place);
+        candidates.insert(0, first);
+    }
+    Ok(candidates)
+}
+
 enum Change {
     Add(NodeId),
     Remove(NodeId),
@@ -327,6 +335,33 @@ fn changed_meanwhile(what: &str) -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shanty_rt::coord::Role;
+
+    #[test]
+    fn a_master_of_priority_zero_follows_only_by_name() {
+        let master = |name: &str, priority: u32| {
+            let node: NodeId = name.parse().unwrap();
+            let (address, incarnation, version) = (String::new(), String::new(), String::new());
+            (node.clone(), NodeInfo { node, role: Role::Master, address, incarnation, version, priority })
+        };
+        let masters = BTreeMap::from(
+            [("m1", 100), ("m2", 0), ("m3", 100), ("m10", 100), ("m4", 200)]
+                .map(|(name, priority)| master(name, priority)),
+        );
+        let following = |masters: &BTreeMap<NodeId, NodeInfo>, target: &str| {
+            let found = successors(masters, target, &"m1".parse().unwrap())?;
+            Ok::<_, Status>(found.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(following(&masters, "").unwrap(), ["m4", "m3", "m10"]);
+        assert_eq!(following(&masters, "m10").unwrap(), ["m10", "m4", "m3"]);
+        assert_eq!(following(&masters, "m2").unwrap(), ["m2", "m4", "m3", "m10"]);
+        let only = BTreeMap::from([master("m1", 100), master("m2", 0)]);
+        let error = following(&only, "").unwrap_err();
+        assert_eq!(error.code(), tonic::Code::FailedPrecondition, "{error}");
+        assert_eq!(following(&only, "m2").unwrap(), ["m2"]);
+        assert_eq!(following(&masters, "m1").unwrap_err().code(), tonic::Code::FailedPrecondition);
+        assert_eq!(following(&masters, "m9").unwrap_err().code(), tonic::Code::NotFound);
+    }
 
     #[test]
     fn voters_change_one_at_a_time_and_never_below_three() {

@@ -35,6 +35,8 @@ const TTL: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_millis(50);
 /// Time for the registration to be taken back at the end.
 const LEAVE: Duration = Duration::from_secs(3);
+/// Between two tries to write down who votes.
+const AGAIN: Duration = Duration::from_millis(500);
 /// Signs and opinions that wait for the loop.
 const WAITING: usize = 256;
 
@@ -99,7 +101,7 @@ pub(crate) async fn serve(config: Config, stop: CancellationToken) -> anyhow::Re
     let mut links = Links { masters: Linked::default(), peers: Linked::default(), credentials };
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let (mut settled, mut voice) = (false, Voice::default());
+    let (mut settled, mut proposal, mut voice) = (false, None, Voice::default());
     systemd.ready();
     systemd.status("waits for etcd".to_owned());
     tracing::info!(node = %me, %address, cluster = %config.cluster, "sentinel watches");
@@ -136,7 +138,12 @@ pub(crate) async fn serve(config: Config, stop: CancellationToken) -> anyhow::Re
             too_old = &mut too_old => return Err(too_old.into()),
         }
         if !settled && brain.picture().known {
-            settled = settle(&brain, &me, &voters, coord.as_ref(), &keys).await?;
+            settled = settle(&brain, &me, &voters)?;
+            if !settled && proposal.is_none() {
+                let mut proposing = Scope::new();
+                proposing.spawn("proposal", propose(coord.clone(), keys.sentinel_set(), voters.clone()));
+                proposal = Some(proposing);
+            }
         }
         let errand = errand(&brain);
         send.send_if_modified(|before| std::mem::replace(before, errand.clone()) != errand);
@@ -150,17 +157,11 @@ pub(crate) async fn serve(config: Config, stop: CancellationToken) -> anyhow::Re
     Ok(())
 }
 
-/// Whether this sentinel is one of those that vote; the first one writes down who they are.
+/// Whether this sentinel is one of those that vote; false while nobody has said who they are.
 ///
 /// # Errors
 /// When it is not one of them, or does not know who is.
-async fn settle(
-    brain: &Brain,
-    me: &NodeId,
-    voters: &[NodeId],
-    coord: &dyn Coord,
-    keys: &Keys,
-) -> anyhow::Result<bool> {
+fn settle(brain: &Brain, me: &NodeId, voters: &[NodeId]) -> anyhow::Result<bool> {
     let names = |nodes: &[NodeId]| nodes.iter().map(NodeId::as_str).collect::<Vec<_>>().join(", ");
     let Some(set) = &brain.picture().set else {
         if voters.is_empty() {
@@ -168,12 +169,6 @@ async fn settle(
                 "nobody has said yet which sentinels vote: name three or five of them, this one included, with --members"
             );
         }
-        let set = SentinelSet { members: voters.to_vec() };
-        let put = Op::Put { key: keys.sentinel_set(), value: record::write(&set), lease: None };
-        if let Err(error) = coord.txn(vec![Compare::Absent(keys.sentinel_set())], vec![put]).await {
-            tracing::warn!(%error, "cannot write down who votes; trying again");
-        }
-        // The watch brings what was written, by whomever it was.
         return Ok(false);
     };
     let members = &set.record.members;
@@ -192,6 +187,19 @@ async fn settle(
     }
     tracing::info!(members = names(members), quorum = set.record.quorum(), "this sentinel votes");
     Ok(true)
+}
+
+/// Writes down who votes, unless somebody has; the watch brings what was written, by whomever it was.
+async fn propose(coord: Arc<dyn Coord>, key: String, voters: Vec<NodeId>) {
+    let set = record::write(&SentinelSet { members: voters });
+    loop {
+        let put = Op::Put { key: key.clone(), value: set.clone(), lease: None };
+        match coord.txn(vec![Compare::Absent(key.clone())], vec![put]).await {
+            Ok(_) => return,
+            Err(error) => tracing::warn!(%error, "cannot write down who votes; trying again"),
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
 }
 
 /// Tasks by the address that they speak to.

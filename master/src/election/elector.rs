@@ -250,8 +250,11 @@ impl Elector {
             term: term.clone(),
         };
         renewing.spawn("lease renewal", async move {
-            // Nobody listens when the term ended otherwise.
-            let _unheard = tell.send(renewal.keep().await);
+            let end = renewal.keep().await;
+            // Told first, so that a reign which does not hang is over at once, whatever the coordinator does. Nobody listens
+            // when the term ended otherwise.
+            let _unheard = tell.send(end.clone());
+            renewal.give_back(&end).await;
         });
         self.board.reigns(self.candidate.leader_info(epoch));
         let end = tokio::select! {

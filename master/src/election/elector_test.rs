@@ -65,6 +65,8 @@ struct Line {
     lose: Arc<AtomicU8>,
     /// Whoever reads a key waits for ever, as no coordinator with deadlines lets it.
     hangs: Arc<AtomicBool>,
+    /// So does whoever changes one.
+    stuck: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -110,6 +112,9 @@ impl Coord for Far {
     fn txn(&self, when: Vec<Compare>, then: Vec<Op>) -> BoxFuture<'_, Result<TxnOutcome, Error>> {
         async move {
             self.reach()?;
+            if self.line.stuck.load(Ordering::SeqCst) {
+                std::future::pending().await
+            }
             let takes = when.iter().any(|compare| matches!(compare, Compare::Absent(_)));
             let fate = if takes { self.line.lose.swap(0, Ordering::SeqCst) } else { 0 };
             let lost = Err(Error::Unreachable("no answer".to_owned()));
@@ -444,6 +449,20 @@ async fn a_hung_dispatch_loop_resigns() {
     first.hung.store(false, Ordering::SeqCst);
     tokio::time::sleep(TTL * 2).await;
     assert_eq!(*first.shown.borrow(), Shown::default(), "it does not take the key back");
+}
+
+#[tokio::test]
+async fn a_sick_leader_reigns_no_more_whether_or_not_it_can_give_the_key_back() {
+    // Giving it back is waited for during three fifths of the lease.
+    let world = World::new(Duration::from_secs(4));
+    let mut master = world.master("m1");
+    master.reigns().await;
+    master.line.stuck.store(true, Ordering::SeqCst);
+    world.store.hangs.store(true, Ordering::SeqCst);
+    master.shows(|shown| !shown.live).await;
+    let began = Instant::now();
+    master.shows(|shown| shown.epoch.is_none()).await;
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
 }
 
 #[tokio::test]

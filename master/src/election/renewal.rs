@@ -84,11 +84,14 @@ impl Renewal {
         };
         // Nothing may be begun on this mandate from here on, whenever the reign gets to look.
         self.term.authority().extend(Duration::ZERO);
+        end
+    }
+
+    /// Gives the key of a sick leader back: its reign may be what hangs, and the elector with it.
+    pub(super) async fn give_back(&self, end: &TermEnd) {
         if let TermEnd::Sick(_) = end {
-            // The reign may be what hangs, and the elector with it: the key is given back from here.
             self.candidate.release(&self.claim, None, &end.to_string()).await;
         }
-        end
     }
 
     async fn renew(&self) -> TermEnd {

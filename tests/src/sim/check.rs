@@ -13,7 +13,7 @@
 //! | I11 | a term is ended by its leader, by a majority of the configured sentinels unless they are told not to, or by its lease |
 //! | I12 | a frozen leader decides nothing new, and a leader is frozen before its lease is over |
 //! | I13 | shares of a run are its whole, once all workers have them, until it is asked to stop |
-//! | I14 | after such a calm nothing runs on a worker but what the store has out on it |
+//! | I14 | after ten seconds without a fault nothing runs on a worker but what the store has out on it |
 //! | KNOWS | a leader whose term is over learns it within 2.5 s, by etcd or by the store, whichever it reaches |
 //! | SPEED | with a majority of sentinels, a dead leader's successor does not wait for the lease |
 //!

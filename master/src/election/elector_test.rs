@@ -5,7 +5,7 @@ use super::*;
 use futures_util::future::FutureExt as _;
 use futures_util::stream::BoxStream;
 use shanty_model::id::NodeId;
-use shanty_rt::coord::record::{self, LeaderInfo};
+use shanty_rt::coord::record::{self, Ending, LeaderInfo};
 use shanty_rt::coord::{Compare, Entry, Error, Memory, Op, TxnOutcome, WatchEvent};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -449,6 +449,62 @@ async fn a_hung_dispatch_loop_resigns() {
     first.hung.store(false, Ordering::SeqCst);
     tokio::time::sleep(TTL * 2).await;
     assert_eq!(*first.shown.borrow(), Shown::default(), "it does not take the key back");
+}
+
+/// A reign that does not come back from being polled, as code that waits for a lock would not.
+struct Blocked {
+    release: std::sync::mpsc::Receiver<()>,
+}
+
+impl Reign for Blocked {
+    fn reign<'t>(&'t mut self, _: Mandate<'t>, term: &'t Term) -> BoxFuture<'t, ()> {
+        async move {
+            term.gates().tick_dispatch();
+            drop(self.release.recv());
+        }
+        .boxed()
+    }
+}
+
+// A thread that is no worker of the runtime is blocked: one of its workers might be the one that drives its timers, and
+// then all of the runtime stands still, the renewal too, and the lease runs out.
+#[tokio::test]
+async fn the_key_of_a_leader_whose_thread_is_blocked_is_given_back_beside_it() {
+    let world = World::new(Duration::from_secs(4));
+    let mut options = Options::new("test", "m1".parse().unwrap(), "m1:7070");
+    options.lease_ttl = world.ttl;
+    options.dispatch_silence = world.ttl / 10;
+    let coord = Arc::new(Far { memory: world.memory.clone(), line: Line::default() });
+    let elector = Elector::new(coord, world.store.clone(), options);
+    let (release, blocked) = std::sync::mpsc::channel();
+    let (stop, runtime) = (CancellationToken::new(), tokio::runtime::Handle::current());
+    let until = stop.clone();
+    let thread = std::thread::spawn(move || {
+        runtime.block_on(elector.run(&mut Blocked { release: blocked }, until));
+    });
+
+    let ended = Keys::new("test").ended(1);
+    let ending = tokio::time::timeout(PATIENCE, async {
+        loop {
+            if let Some(entry) = world.memory.get(&ended).await.unwrap() {
+                return record::read::<Ending>(&entry.key, &entry.value).unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .expect("told by the renewal, since the elector is blocked");
+    assert!(ending.reason.contains("the dispatch loop was silent"), "{}", ending.reason);
+    assert!(world.leader_key().await.is_none());
+    assert!(!thread.is_finished());
+    stop.cancel();
+    release.send(()).unwrap();
+    let joined = async {
+        while !thread.is_finished() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, joined).await.expect("it ends once its reign comes back");
 }
 
 #[tokio::test]

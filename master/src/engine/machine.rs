@@ -4,6 +4,7 @@ use super::Now;
 use super::command::{Assignment, Command, Order};
 use super::divide::Pace;
 use super::on_past::Unread;
+use super::on_run::nanos;
 use super::part::{Dirty, Part};
 use super::reconcile::RESCORE_EVERY;
 use crate::placement::Decision;
@@ -99,6 +100,13 @@ impl Machine {
     #[must_use]
     pub fn run_ns(&self, now: Now) -> u64 {
         self.record.detail.start_unix_ns.map_or(0, |start| u64::try_from(now.unix_ns - start).unwrap_or(0))
+    }
+
+    /// When a change of the shares that is decided now takes effect, nanoseconds since the run's start.
+    #[must_use]
+    pub fn switch_at(&self, now: Now, lead: Duration) -> u64 {
+        let (now_ns, lead_ns) = (self.run_ns(now), nanos(lead));
+        self.plan().map_or(now_ns.saturating_add(lead_ns), |plan| plan.switch_at(now_ns, lead_ns))
     }
 
     /// The plan, once there is one.

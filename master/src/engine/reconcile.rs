@@ -73,7 +73,7 @@ impl Engine {
     /// Gives a part up because its worker cannot do it any more; the next reconciliation, in the same step, shares it
     /// out. A frozen leader may not share anything, so the part stays as it is until the first tick after that.
     pub(super) fn lose_part(&mut self, now: Now, run: &RunId, index: usize, reason: &str) {
-        let lead = nanos(self.options.lead);
+        let lead = self.options.lead;
         let frozen = self.frozen;
         let Some(machine) = self.runs.get_mut(run) else { return };
         if !machine.parts[index].is_active() {
@@ -89,7 +89,7 @@ impl Engine {
         // It may only be slow: whenever it reads this, it stops.
         machine.tell_cancel(index, "others have this work", false);
         if had_share {
-            let at = machine.run_ns(now).saturating_add(lead);
+            let at = machine.switch_at(now, lead);
             let shard = machine.parts[index].shard.id.index;
             machine.record.detail.lost_shards.push((shard, at));
         }
@@ -174,7 +174,7 @@ impl Machine {
         scores: &mut [u64],
         options: &Options,
     ) -> Vec<String> {
-        let at = self.run_ns(now).saturating_add(nanos(options.lead));
+        let at = self.switch_at(now, options.lead);
         let mut reasons = Vec::new();
         for index in self.active().collect::<Vec<_>>() {
             let Some(node) = self.parts[index].node().cloned() else { continue };
@@ -256,7 +256,7 @@ impl Machine {
         mut candidates: Vec<Candidate>,
         lead: Duration,
     ) {
-        let at = self.run_ns(now).saturating_add(nanos(lead));
+        let at = self.switch_at(now, lead);
         let Some(load) = self.record.spec.load() else { return };
         match self.record.detail.plan.as_mut() {
             Some(plan) => plan.change_split(at, scores),

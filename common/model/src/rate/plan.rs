@@ -112,8 +112,10 @@ struct Split {
     scores: Vec<u64>,
 }
 
-/// Splits kept for the directives: the one in force and the ones around a switch.
-const KEPT_IN_DIRECTIVE: usize = 3;
+/// A directive tells of the splits that held at some instant of this time before the newest, nanoseconds: a worker
+/// that has heard of none of them meanwhile knows what it did too much and too little. It stops by itself when it is
+/// away for longer.
+const TOLD_OF_NS: u64 = 30_000_000_000;
 
 impl Plan {
     /// The first plan: `scores` by shard index from the start on.
@@ -128,6 +130,16 @@ impl Plan {
             *schedule = schedule.changed(at_ns, rate_milli);
         }
         self.revision += 1;
+    }
+
+    /// When a change of the split that is decided at `now_ns` takes effect: `lead_ns` ahead, or together with the newest
+    /// change where that is yet to come and leaves three quarters of the lead.
+    #[must_use]
+    pub fn switch_at(&self, now_ns: u64, lead_ns: u64) -> u64 {
+        let at = now_ns.saturating_add(lead_ns);
+        let soonest = at - (at - now_ns) / 4;
+        let newest = self.splits.last().map_or(0, |split| split.from_ns);
+        if (soonest..at).contains(&newest) { newest } else { at }
     }
 
     /// Other scores, by shard index, from `at_ns` on. Shards may be added at the end, never removed.
@@ -156,7 +168,9 @@ impl Plan {
     /// What shard `shard` is told.
     #[must_use]
     pub fn directive(&self, shard: usize) -> Directive {
-        let skip = self.splits.len().saturating_sub(KEPT_IN_DIRECTIVE);
+        let newest = self.splits.last().map_or(0, |split| split.from_ns);
+        let begun = self.splits.partition_point(|split| split.from_ns <= newest.saturating_sub(TOLD_OF_NS));
+        let skip = begun.saturating_sub(1);
         let ownership = self.splits[skip..].iter().map(|split| self.ownership(split, shard)).collect();
         Directive { revision: self.revision, load: self.load.clone(), ownership }
     }
@@ -224,6 +238,35 @@ mod tests {
         assert_eq!(plan.owned_between(1, 0, SECOND), 50);
         let one = Plan::new(open(1_000, 1, Arrivals::Uniform), vec![1, 1]);
         assert_eq!((one.owned_between(0, 0, SECOND), one.owned_between(1, 0, SECOND)), (1, 0));
+    }
+
+    #[test]
+    fn changes_that_are_decided_one_after_the_other_take_effect_together() {
+        let mut plan = Plan::new(open(1_000, 100, Arrivals::Uniform), vec![1; 4]);
+        let (lead, ms) = (120_000_000, 1_000_000);
+        assert_eq!(plan.switch_at(5 * SECOND, lead), 5 * SECOND + lead);
+        plan.change_split(5 * SECOND + lead, vec![0, 1, 1, 1]);
+        // The workers have three quarters of the lead to hear of it, at least.
+        assert_eq!(plan.switch_at(5 * SECOND + 30 * ms, lead), 5 * SECOND + lead);
+        assert_eq!(plan.switch_at(5 * SECOND + 31 * ms, lead), 5 * SECOND + 151 * ms);
+        plan.change_split(5 * SECOND + lead, vec![0, 0, 1, 1]);
+        assert_eq!((plan.splits.len(), plan.revision), (2, 3));
+        // One that is to come much later is not brought forward, and delays nothing.
+        plan.change_split(20 * SECOND, vec![0, 0, 1, 2]);
+        assert_eq!(plan.switch_at(10 * SECOND, lead), 10 * SECOND + lead);
+    }
+
+    #[test]
+    fn a_directive_tells_of_all_that_held_in_the_last_half_minute() {
+        let mut plan = Plan::new(open(1_000, 100, Arrivals::Uniform), vec![1, 1]);
+        for second in 1..=60 {
+            plan.change_split(second * SECOND, vec![1, second]);
+        }
+        let told: Vec<u64> = plan.directive(0).ownership.iter().map(|o| o.from_ns / SECOND).collect();
+        assert_eq!(told, (30..=60).collect::<Vec<u64>>());
+        plan.change_split(95 * SECOND, vec![1, 1]);
+        let told: Vec<u64> = plan.directive(0).ownership.iter().map(|o| o.from_ns / SECOND).collect();
+        assert_eq!(told, [60, 95]);
     }
 
     #[test]

@@ -286,6 +286,27 @@ fn a_drained_worker_hands_over_first_and_is_dismissed_then() {
 }
 
 #[test]
+fn workers_that_leave_within_a_moment_hand_over_together() {
+    let names = ["w1", "w2", "w3", "w4", "w5", "w6"];
+    let mut world = World::with_workers(&names);
+    world.start(spec(100.0, 30));
+    world.begin_all();
+    world.pass(1000 * MS, &names);
+    for leaving in &names[1..] {
+        world.engine.drain(world.now, &node(leaving)).unwrap();
+        world.settle();
+        world.pass(5 * MS, &names);
+    }
+    let plan = world.run().detail.plan.clone().unwrap();
+    assert_eq!(plan.scores()[1..], [0; 5]);
+    let told = plan.directive(0).ownership;
+    assert_eq!((told.len(), plan.revision), (2, 6), "one switch, told of five times: {told:?}");
+    world.pass(300 * MS, &names);
+    let cancelled = world.told.iter().filter(|(_, order)| matches!(order, Order::Cancel { .. })).count();
+    assert_eq!(cancelled, 5);
+}
+
+#[test]
 fn a_run_without_workers_waits_says_so_and_begins_when_one_comes() {
     let mut world = World::new();
     world.start(spec(100.0, 5));

@@ -106,6 +106,14 @@ fn a_closed_loop_has_no_arrivals() {
 /// A change of the rate, or of the first score, at a millisecond.
 type Change = (u64, Option<u64>, u64);
 
+/// Changes within `ms`, each of them at least 100 ms after the start: a few at any time, or many one after the other
+/// within a moment, as where workers are lost together.
+fn changes(ms: u64, rates: std::ops::Range<u64>) -> impl Strategy<Value = Vec<Change>> {
+    let apart = (100..ms, prop::option::of(rates.clone()), 0u64..20);
+    let together = (1_000u64..1_060, prop::option::weighted(0.1, rates), 0u64..20);
+    prop_oneof![prop::collection::vec(apart, 0..5), prop::collection::vec(together, 4..12)]
+}
+
 /// The plans that follow from `first`, with the milliseconds from which they hold.
 fn changed(first: Plan, scores: &[u64], mut changes: Vec<Change>) -> Vec<(u64, Plan)> {
     changes.sort_unstable();
@@ -137,7 +145,7 @@ proptest! {
         poisson in any::<bool>(),
         scores in prop::collection::vec(0u64..20, 1..4),
         threads in 1u32..4,
-        changes in prop::collection::vec((100u64..3_000, prop::option::of(0u64..400_000), 0u64..20), 0..5),
+        changes in changes(3_000, 0..400_000),
         delays in prop::collection::vec(0u64..100, 24),
         steps in prop::collection::vec(1u64..40, 16),
     ) {
@@ -192,7 +200,7 @@ proptest! {
     #[test]
     fn what_late_plans_move_is_counted(
         scores in prop::collection::vec(1u64..20, 2..4),
-        changes in prop::collection::vec((100u64..2_500, prop::option::of(1_000u64..900_000), 0u64..20), 1..4),
+        changes in changes(2_500, 1_000..900_000),
         delays in prop::collection::vec(0u64..900, 24),
         steps in prop::collection::vec(1u64..40, 16),
         warm_up_ms in 0u64..2_000,

@@ -460,7 +460,7 @@ impl Reign for Blocked {
     fn reign<'t>(&'t mut self, _: Mandate<'t>, term: &'t Term) -> BoxFuture<'t, ()> {
         async move {
             term.gates().tick_dispatch();
-            drop(self.release.recv());
+            let _released = self.release.recv();
         }
         .boxed()
     }

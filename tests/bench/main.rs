@@ -11,7 +11,7 @@
 //! | `stall` | whether a target that stands still shows in the percentiles |
 //! | `reaction` | how quickly a cluster changes its rate, stops, and takes a dead worker's share over |
 //! | `fleet` | a master with a thousand workers |
-//! | `reattach` | how soon a thousand workers are with the next leader; `--workers`, `--kills`, `--restarts` |
+//! | `reattach` | how soon a thousand workers are with the next leader; `--workers`, `--kills`, `--restarts`, `--rate` |
 //! | `failover` | how long nobody dispatches, beside Redis Sentinel and a lock of etcd; `--runs` |
 //! | `store` | commits per second on each database |
 //! | `sync-mysql`, `sync-postgres`, `sync-mysql-postgres` | syncs beside other tools; `--rows`, `--rounds` |

@@ -3,17 +3,20 @@
 //! The workers are the real ones, all in this process, each with its own connections, its ledger in memory, and a standing
 //! stream to every master. Two faults: the leader is killed, and all masters are killed and started again. From the fault,
 //! and from the moment at which somebody leads again, until the new leader has the inventory of half of the workers, of 99 in
-//! 100, of all: as it says itself, asked each 25 ms.
-//! In: `--workers`, `--kills`, `--restarts`. Out: p50, p99 and most of each over all faults.
+//! 100, of all: as it says itself, asked each 25 ms. With `--rate` all workers do a load run of that many requests each second
+//! meanwhile, and none of its arrivals may be lost.
+//! In: `--workers`, `--kills`, `--restarts`, `--rate`. Out: p50, p99 and most of each over all faults, the run's sums.
 
 use super::flags::Flags;
 use super::process::spread;
 use anyhow::Context as _;
+use serde_json::json;
 use shanty_rt::task::Scope;
 use shanty_tests::cluster::{Client, Cluster, Store};
 use shanty_tests::databases::Postgres;
 use shanty_tests::etcd::EtcdCluster;
 use shanty_tests::patience::until;
+use shanty_tests::target::{self, Target};
 use shanty_worker::Config;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -24,6 +27,8 @@ const ASK: Duration = Duration::from_millis(25);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two faults, for streams and leases to settle.
 const SETTLE: Duration = Duration::from_secs(8);
+/// The load run is cancelled when all is measured.
+const LONGER_THAN_ALL: &str = "3600s";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
@@ -65,6 +70,10 @@ pub(crate) async fn run(flags: &Flags) -> anyhow::Result<()> {
     }
     let leader = cluster.leader().await;
     attached(&cluster.client_of(leader), 0, workers).await?;
+    let load = match flags.get("rate", 0)? {
+        0 => None,
+        rate => Some(Load::start(&cluster, leader, rate).await?),
+    };
     for (fault, name, times) in [
         (Fault::LeaderKilled, "the leader killed", flags.get("kills", 10)?),
         (Fault::AllRestarted, "all masters killed and started again", flags.get("restarts", 5)?),
@@ -76,8 +85,49 @@ pub(crate) async fn run(flags: &Flags) -> anyhow::Result<()> {
         }
         print(name, workers, &took);
     }
+    if let Some(load) = load {
+        load.end(&cluster).await?;
+    }
     scope.drain(PATIENCE).await;
     Ok(())
+}
+
+/// A load run that goes on during the faults.
+struct Load {
+    run: String,
+    target: Target,
+}
+
+impl Load {
+    /// Starts it; all workers have a part in it then.
+    async fn start(cluster: &Cluster, leader: usize, rate: u64) -> anyhow::Result<Load> {
+        let target = Target::start(target::Options::default()).context("a target")?;
+        let spec = json!({ "url": target.url(), "rate": rate, "duration": LONGER_THAN_ALL });
+        let request = json!({ "spec": { "http_load": spec } });
+        let run = cluster.client_of(leader).start(&request).await?.name;
+        until("the load has begun", PATIENCE, async || match target.count() {
+            begun if begun > rate * 3 => Ok(()),
+            begun => Err(format!("{begun} requests")),
+        })
+        .await;
+        Ok(Load { run, target })
+    }
+
+    /// Cancels it and prints its sums.
+    async fn end(self, cluster: &Cluster) -> anyhow::Result<()> {
+        tokio::time::sleep(SETTLE).await;
+        let client = cluster.client_of(cluster.leader().await);
+        client.cancel(&self.run).await?;
+        client.wait(&self.run).await?;
+        let report = client.load_report(&self.run).await?;
+        let arrived = i64::try_from(self.target.count())?;
+        println!(
+            "  the load run: {} sent, {arrived} arrived, {} dropped, {} astray, {} lost",
+            report.sent, report.dropped, report.astray, report.lost
+        );
+        anyhow::ensure!(report.lost == 0 && report.sent == arrived, "arrivals are lost");
+        Ok(())
+    }
 }
 
 fn configured(number: usize, masters: &[String], folder: &Path) -> Config {

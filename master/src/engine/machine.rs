@@ -115,6 +115,16 @@ impl Machine {
         self.record.detail.plan.as_ref()
     }
 
+    /// How many attempts are out, by worker.
+    #[must_use]
+    pub fn attempts_by_worker(&self) -> BTreeMap<&NodeId, u32> {
+        let mut attempts = BTreeMap::new();
+        for node in self.active().filter_map(|index| self.parts[index].node()) {
+            *attempts.entry(node).or_insert(0) += 1;
+        }
+        attempts
+    }
+
     /// Parts whose attempts are still out.
     pub fn active(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.parts.len()).filter(|i| self.parts[*i].is_active())
@@ -224,11 +234,14 @@ impl Machine {
     /// Sends the plan to every active part that was told an older one.
     pub fn tell_plan(&mut self, now: Now, orphan_limit: Duration) {
         let Some(plan) = self.record.detail.plan.clone() else { return };
-        for index in self.active().collect::<Vec<_>>() {
-            if self.parts[index].told >= plan.revision || self.parts[index].away_since.is_some() {
-                continue;
-            }
-            let Ok(directive) = serde_json::to_string(&plan.directive(index)) else { continue };
+        let is_due = |part: &Part| part.told < plan.revision && part.away_since.is_none();
+        let due: Vec<usize> = self.active().filter(|index| is_due(&self.parts[*index])).collect();
+        if due.is_empty() {
+            return;
+        }
+        let directives = plan.directives();
+        for index in due {
+            let Ok(directive) = serde_json::to_string(&directives.of(index)) else { continue };
             let Some((node, attempt)) = self.holder(index) else { continue };
             let order = if self.parts[index].shard.state == ShardState::Pending {
                 let Ok(spec) = self.record.spec.driver_json() else { continue };

@@ -104,28 +104,19 @@ impl Engine {
     fn candidates(&self, now: Now, run: &RunId) -> Vec<Candidate> {
         let Some(machine) = self.runs.get(run) else { return Vec::new() };
         let needs = Needs::of(&machine.record.spec);
-        let busy = self.busy();
-        self.workers
-            .values()
-            .map(|worker| {
-                let node = &worker.arrival.node;
-                let mine = machine.active().filter(|i| machine.parts[*i].node() == Some(node)).count();
-                let others =
-                    busy.get(node).copied().unwrap_or(0).saturating_sub(u32::try_from(mine).unwrap_or(0));
-                candidate(&worker.standing(now.boot, &self.options, others), &needs)
-            })
-            .collect()
+        let (busy, mine) = (self.busy(), machine.attempts_by_worker());
+        let standing = |worker: &super::Worker| {
+            let out = |of: &BTreeMap<&NodeId, u32>| of.get(&worker.arrival.node).copied().unwrap_or(0);
+            worker.standing(now.boot, &self.options, out(&busy).saturating_sub(out(&mine)))
+        };
+        self.workers.values().map(|worker| candidate(&standing(worker), &needs)).collect()
     }
 
     /// Attempts out, by worker.
-    pub(super) fn busy(&self) -> BTreeMap<NodeId, u32> {
+    pub(super) fn busy(&self) -> BTreeMap<&NodeId, u32> {
         let mut busy = BTreeMap::new();
-        for machine in self.runs.values() {
-            for index in machine.active() {
-                if let Some(node) = machine.parts[index].node() {
-                    *busy.entry(node.clone()).or_insert(0) += 1;
-                }
-            }
+        for (node, attempts) in self.runs.values().flat_map(Machine::attempts_by_worker) {
+            *busy.entry(node).or_insert(0) += attempts;
         }
         busy
     }
@@ -203,13 +194,16 @@ impl Machine {
             .is_some_and(|plan| plan.load.end_ns().saturating_sub(self.run_ns(now)) < nanos(WORTH_JOINING));
         let is_start = self.plan().is_none();
         let mut reasons = Vec::new();
-        for candidate in candidates.iter().filter(|c| c.score > 0.0 && !ends_soon) {
-            let has_part = self.active().any(|i| self.parts[i].node() == Some(&candidate.node));
-            let this_start = (candidate.node.clone(), candidate.incarnation.clone());
-            let unwilling = self.unwilling.contains(&this_start);
-            if has_part || unwilling {
-                continue;
-            }
+        let with_part = self.attempts_by_worker();
+        let joins = |candidate: &&Candidate| {
+            let this_start = || (candidate.node.clone(), candidate.incarnation.clone());
+            candidate.score > 0.0
+                && !with_part.contains_key(&candidate.node)
+                && !self.unwilling.contains(&this_start())
+        };
+        let joining: Vec<&Candidate> =
+            if ends_soon { Vec::new() } else { candidates.iter().filter(joins).collect() };
+        for candidate in joining {
             let incarnation = candidate.incarnation.clone();
             self.add_part(now, epoch, &candidate.node, &incarnation, now.boot + options.accept_timeout);
             scores.push(whole_score(candidate.score).max(1));
@@ -270,12 +264,11 @@ impl Machine {
         let Some((weights, revision)) = self.plan().map(|plan| (plan.weights().0, plan.revision)) else {
             return;
         };
-        for (part, weight) in self.parts.iter().zip(weights) {
-            if let Some(candidate) =
-                candidates.iter_mut().find(|c| Some(&c.node) == part.node() && part.is_active())
-            {
-                candidate.weight = weight;
-            }
+        let active = self.parts.iter().zip(weights).filter(|(part, _)| part.is_active());
+        let weights: BTreeMap<&NodeId, u32> =
+            active.filter_map(|(part, weight)| Some((part.node()?, weight))).collect();
+        for candidate in &mut candidates {
+            candidate.weight = weights.get(&candidate.node).copied().unwrap_or(candidate.weight);
         }
         if self.record.state == RunState::Running {
             self.note(

@@ -7,12 +7,16 @@ use super::history::{Fences, Sighting, Submit};
 use super::stage::Stage;
 use crate::cluster::Client;
 use crate::dataset::Database;
+use rustix::fs::{Mode, OFlags};
 use serde_json::{Value, json};
 use shanty_proto::v1::run::State;
 use shanty_rt::clock::monotonic_ns;
 use shanty_rt::coord::{Coord as _, Etcd, Keys};
 use shanty_rt::task::Scope;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -61,11 +65,8 @@ impl Observer {
         for node in &stage.cluster.masters {
             scope.spawn("sightings", look(node.name.clone(), Client::new(&node.address), seen.clone()));
         }
-        let ledgers = stage
-            .cluster
-            .workers
-            .iter()
-            .map(|node| stage.cluster.folder().join(&node.name).join("ledger.json"));
+        let folders = stage.cluster.workers.iter().map(|node| stage.cluster.folder().join(&node.name));
+        let ledgers = folders.map(|folder| Ledger::of(&folder));
         let store = stage.store_base.clone();
         scope.spawn("fences", sample(ledgers.collect(), store, stage.coord.clone(), seen.clone()));
         scope.spawn("runs", submit(orders.subscribe(), url, seen.clone()));
@@ -98,12 +99,32 @@ async fn look(asked: String, client: Client, seen: Shared) {
     }
 }
 
+/// A worker's ledger. Its folder is held open: a sick disk that is laid over it later hides nothing of what was written.
+struct Ledger {
+    folder: Option<OwnedFd>,
+}
+
+impl Ledger {
+    fn of(folder: &Path) -> Ledger {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ledger { folder: rustix::fs::open(folder, flags, Mode::empty()).ok() }
+    }
+
+    /// The largest epoch that its worker has obeyed; none when there is no ledger.
+    fn epoch(&self) -> Option<u64> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(self.folder.as_ref()?, "ledger.json", flags, Mode::empty()).ok()?;
+        let mut text = Vec::new();
+        File::from(file).read_to_end(&mut text).ok()?;
+        number(&text, "max_epoch")
+    }
+}
+
 /// Reads the fences from the innermost outwards, so that each that is read later may have grown, never the other way round.
-async fn sample(ledgers: Vec<PathBuf>, store: Database, coord: Etcd, seen: Shared) {
+async fn sample(ledgers: Vec<Ledger>, store: Database, coord: Etcd, seen: Shared) {
     let key = Keys::new("test").term();
     loop {
-        let epoch = |file: &PathBuf| number(&std::fs::read(file).ok()?, "max_epoch");
-        let workers = ledgers.iter().map(|file| epoch(file).unwrap_or(0)).collect();
+        let workers = ledgers.iter().map(|ledger| ledger.epoch().unwrap_or(0)).collect();
         let read = tokio::time::timeout(ANSWER, store.try_rows("SELECT epoch FROM fence")).await;
         let cell = |rows: Vec<Vec<Option<String>>>| rows.first()?.first()?.as_ref()?.parse().ok();
         let stored = read.ok().and_then(Result::ok).and_then(cell);

@@ -16,6 +16,6 @@ mod schedule;
 mod stripes;
 
 pub use arrivals::{Arrivals, BLOCK, Sequence};
-pub use plan::{Directive, Load, Ownership, Plan};
+pub use plan::{Directive, Directives, Load, Ownership, Patterns, Plan};
 pub use schedule::{Count, Piece, Pitch, Schedule, Stage, UNIT};
-pub use stripes::{MODULUS, Stripes};
+pub use stripes::{MODULUS, Stripes, weights};

@@ -7,7 +7,7 @@
 
 use super::arrivals::{Arrivals, Sequence};
 use super::schedule::Schedule;
-use super::stripes::Stripes;
+use super::stripes::{self, Stripes, owned_before};
 use serde::{Deserialize, Serialize};
 
 /// What is asked of all shards together.
@@ -69,10 +69,7 @@ impl Ownership {
     /// How many of the arrivals `0..index` are owned.
     #[must_use]
     pub fn owned_before(&self, index: u64) -> u64 {
-        let modulus = u64::from(self.modulus.max(1));
-        let rest = index % modulus;
-        let in_rest = self.places.partition_point(|place| u64::from(*place) < rest);
-        (index / modulus) * self.places.len() as u64 + in_rest as u64
+        owned_before(&self.places, self.modulus, index)
     }
 }
 
@@ -161,51 +158,55 @@ impl Plan {
     /// The newest weights by shard index; their sum is the second figure.
     #[must_use]
     pub fn weights(&self) -> (Vec<u32>, u32) {
-        let stripes = Stripes::new(self.scores());
-        (stripes.weights().to_vec(), stripes.total())
+        let weights = stripes::weights(self.scores());
+        let total = weights.iter().sum();
+        (weights, total)
     }
 
     /// What shard `shard` is told.
     #[must_use]
     pub fn directive(&self, shard: usize) -> Directive {
-        let newest = self.splits.last().map_or(0, |split| split.from_ns);
-        let begun = self.splits.partition_point(|split| split.from_ns <= newest.saturating_sub(TOLD_OF_NS));
-        let skip = begun.saturating_sub(1);
-        let ownership = self.splits[skip..].iter().map(|split| self.ownership(split, shard)).collect();
-        Directive { revision: self.revision, load: self.load.clone(), ownership }
+        self.directives().of(shard)
     }
 
-    fn ownership(&self, split: &Split, shard: usize) -> Ownership {
-        let stripes = Stripes::new(&split.scores);
-        let places = if shard < split.scores.len() { stripes.places(shard).to_vec() } else { Vec::new() };
-        let connections = match self.load {
-            Load::Open { .. } => 0,
-            Load::Closed { connections, .. } => {
-                let parts = crate::share::largest_remainder(u64::from(connections), &split.scores);
-                parts.get(shard).map_or(0, |part| u32::try_from(*part).unwrap_or(u32::MAX))
+    /// What shards are told, for many of them.
+    #[must_use]
+    pub fn directives(&self) -> Directives<'_> {
+        let newest = self.splits.last().map_or(0, |split| split.from_ns);
+        let begun = self.splits.partition_point(|split| split.from_ns <= newest.saturating_sub(TOLD_OF_NS));
+        let told = &self.splits[begun.saturating_sub(1)..];
+        let laid = told.iter().map(|split| {
+            let connections = match self.load {
+                Load::Open { .. } => Vec::new(),
+                Load::Closed { connections, .. } => {
+                    crate::share::largest_remainder(u64::from(connections), &split.scores)
+                }
+            };
+            (split.from_ns, Stripes::new(&split.scores), connections)
+        });
+        Directives { plan: self, splits: laid.collect() }
+    }
+
+    /// The patterns of all splits, to count arrivals by.
+    #[must_use]
+    pub fn patterns(&self) -> Patterns<'_> {
+        let splits = match &self.load {
+            Load::Open { schedule, arrivals } => {
+                let mut sequence = Sequence::new(*arrivals);
+                let mut laid = |split: &Split| {
+                    (sequence.count_before(schedule, split.from_ns), Stripes::new(&split.scores))
+                };
+                self.splits.iter().map(&mut laid).collect()
             }
+            Load::Closed { .. } => Vec::new(),
         };
-        Ownership { from_ns: split.from_ns, modulus: stripes.total().max(1), places, connections }
+        Patterns { plan: self, splits }
     }
 
     /// How many arrivals of shard `shard` are due in `from_ns..to_ns`; 0 for a closed loop.
     #[must_use]
     pub fn owned_between(&self, shard: usize, from_ns: u64, to_ns: u64) -> u64 {
-        let Load::Open { schedule, arrivals } = &self.load else { return 0 };
-        let mut sequence = Sequence::new(*arrivals);
-        let mut total = 0;
-        for (i, split) in self.splits.iter().enumerate() {
-            let until = self.splits.get(i + 1).map_or(u64::MAX, |next| next.from_ns);
-            let (a, b) = (from_ns.max(split.from_ns), to_ns.min(until));
-            if a >= b {
-                continue;
-            }
-            let ownership = self.ownership(split, shard);
-            let first = sequence.count_before(schedule, a);
-            let last = sequence.count_before(schedule, b);
-            total += ownership.owned_before(last) - ownership.owned_before(first);
-        }
-        total
+        self.patterns().owned_between(shard, from_ns, to_ns)
     }
 
     /// How many arrivals of all shards are due in `from_ns..to_ns`; 0 for a closed loop.
@@ -215,6 +216,60 @@ impl Plan {
         let mut sequence = Sequence::new(*arrivals);
         let last = sequence.count_before(schedule, to_ns);
         last.saturating_sub(sequence.count_before(schedule, from_ns))
+    }
+}
+
+/// What the shards of a plan are told. The pattern of a split is made once for all of them.
+#[derive(Debug)]
+pub struct Directives<'p> {
+    plan: &'p Plan,
+    /// From when on, the pattern, and connections by shard for a closed loop.
+    splits: Vec<(u64, Stripes, Vec<u64>)>,
+}
+
+impl Directives<'_> {
+    /// What shard `shard` is told.
+    #[must_use]
+    pub fn of(&self, shard: usize) -> Directive {
+        let ownership = self.splits.iter().map(|(from_ns, stripes, connections)| Ownership {
+            from_ns: *from_ns,
+            modulus: stripes.total().max(1),
+            places: stripes.places(shard).to_vec(),
+            connections: connections.get(shard).map_or(0, |part| u32::try_from(*part).unwrap_or(u32::MAX)),
+        });
+        Directive {
+            revision: self.plan.revision,
+            load: self.plan.load.clone(),
+            ownership: ownership.collect(),
+        }
+    }
+}
+
+/// A plan with the patterns of all its splits, made once for all shards.
+#[derive(Debug)]
+pub struct Patterns<'p> {
+    plan: &'p Plan,
+    /// The first arrival of each split, and the pattern from there on; none for a closed loop.
+    splits: Vec<(u64, Stripes)>,
+}
+
+impl Patterns<'_> {
+    /// How many arrivals of shard `shard` are due in `from_ns..to_ns`; 0 for a closed loop.
+    #[must_use]
+    pub fn owned_between(&self, shard: usize, from_ns: u64, to_ns: u64) -> u64 {
+        let Load::Open { schedule, arrivals } = &self.plan.load else { return 0 };
+        let mut sequence = Sequence::new(*arrivals);
+        let begin = sequence.count_before(schedule, from_ns);
+        let end = sequence.count_before(schedule, to_ns);
+        let mut total = 0;
+        for (i, (first, stripes)) in self.splits.iter().enumerate() {
+            let until = self.splits.get(i + 1).map_or(u64::MAX, |(first, _)| *first);
+            let (a, b) = (begin.max(*first), end.min(until));
+            if a < b {
+                total += stripes.owned_before(shard, b) - stripes.owned_before(shard, a);
+            }
+        }
+        total
     }
 }
 

@@ -10,41 +10,62 @@ use crate::share::largest_remainder;
 /// Length of the pattern, and the sum of all weights.
 pub const MODULUS: u32 = 1000;
 
+/// The weights of scores of any size: their sum is [`MODULUS`], or the number of scores above 0 if that is larger, so that
+/// none of them is starved. Without a score above 0 all are 0.
+#[must_use]
+pub fn weights(scores: &[u64]) -> Vec<u32> {
+    let working = scores.iter().filter(|s| **s > 0).count();
+    let modulus = u64::from(MODULUS).max(u64::try_from(working).unwrap_or(u64::MAX));
+    let parts = largest_remainder(modulus, scores);
+    parts.into_iter().map(|weight| u32::try_from(weight).unwrap_or(u32::MAX)).collect()
+}
+
+/// How many of the arrivals `0..index` fall on `places`, growing, of a pattern that is `modulus` long.
+pub(super) fn owned_before(places: &[u32], modulus: u32, index: u64) -> u64 {
+    let modulus = u64::from(modulus.max(1));
+    let in_rest = places.partition_point(|place| u64::from(*place) < index % modulus);
+    (index / modulus) * places.len() as u64 + in_rest as u64
+}
+
 /// A pattern of owners, by their position in the list of weights.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stripes {
     weights: Vec<u32>,
+    total: u32,
     places: Vec<Vec<u32>>,
 }
 
+/// What an owner has been passed over for.
+struct Credit {
+    owner: usize,
+    weight: i64,
+    credit: i64,
+}
+
 impl Stripes {
-    /// The pattern for scores of any size; they are scaled to weights whose sum is [`MODULUS`]
-    /// (or the number of scores above 0 if that is larger, so that none of them is starved).
+    /// The pattern for scores of any size, by their [`weights`]: a score of 0 owns nothing.
     ///
-    /// A score of 0 owns nothing. Without a score above 0 nobody owns anything.
+    /// Takes steps by the length of the pattern times the number of scores above 0: a million for a thousand.
     #[must_use]
     pub fn new(scores: &[u64]) -> Stripes {
-        let working = scores.iter().filter(|s| **s > 0).count();
-        let modulus = u64::from(MODULUS).max(u64::try_from(working).unwrap_or(u64::MAX));
-        let weights: Vec<u32> = largest_remainder(modulus, scores)
-            .into_iter()
-            .map(|weight| u32::try_from(weight).unwrap_or(u32::MAX))
-            .collect();
-        let total: i64 = weights.iter().map(|w| i64::from(*w)).sum();
+        let weights = weights(scores);
+        let total: u32 = weights.iter().sum();
         let mut places = vec![Vec::new(); weights.len()];
-        let mut credit: Vec<i64> = vec![0; weights.len()];
-        for place in 0..u32::try_from(total).unwrap_or(0) {
+        let working = weights.iter().enumerate().filter(|(_, weight)| **weight > 0);
+        let mut credits: Vec<Credit> =
+            working.map(|(owner, weight)| Credit { owner, weight: i64::from(*weight), credit: 0 }).collect();
+        for place in 0..total {
             let mut best = 0;
-            for (owner, weight) in weights.iter().enumerate() {
-                credit[owner] += i64::from(*weight);
-                if credit[owner] > credit[best] {
-                    best = owner;
+            for at in 0..credits.len() {
+                credits[at].credit += credits[at].weight;
+                if credits[at].credit > credits[best].credit {
+                    best = at;
                 }
             }
-            credit[best] -= total;
-            places[best].push(place);
+            credits[best].credit -= i64::from(total);
+            places[credits[best].owner].push(place);
         }
-        Stripes { weights, places }
+        Stripes { weights, total, places }
     }
 
     /// Weights by owner.
@@ -56,13 +77,19 @@ impl Stripes {
     /// Sum of all weights: the length of the pattern.
     #[must_use]
     pub fn total(&self) -> u32 {
-        self.weights.iter().sum()
+        self.total
     }
 
-    /// The places of one owner in the pattern, growing.
+    /// The places of one owner in the pattern, growing; none of an owner that has no score.
     #[must_use]
     pub fn places(&self, owner: usize) -> &[u32] {
-        &self.places[owner]
+        self.places.get(owner).map_or(&[], Vec::as_slice)
+    }
+
+    /// How many of the arrivals `0..index` are one owner's.
+    #[must_use]
+    pub fn owned_before(&self, owner: usize, index: u64) -> u64 {
+        owned_before(self.places(owner), self.total(), index)
     }
 }
 

@@ -38,7 +38,7 @@ impl Engine {
     pub(super) fn seats(&self, now: Now, run: &RunId) -> Vec<Seat> {
         let Some(machine) = self.runs.get(run) else { return Vec::new() };
         let needs = Needs::of(&machine.record.spec);
-        let busy = self.busy();
+        let (busy, mine) = (self.busy(), machine.attempts_by_worker());
         self.workers
             .values()
             .map(|worker| {
@@ -50,9 +50,7 @@ impl Engine {
                     candidate.refusal = "no free slot".to_owned();
                     candidate.score = 0.0;
                 }
-                candidate.weight = super::count(
-                    machine.active().filter(|i| machine.parts[*i].node() == Some(&arrival.node)),
-                );
+                candidate.weight = mine.get(&arrival.node).copied().unwrap_or(0);
                 Seat {
                     candidate,
                     is_fit,

@@ -7,6 +7,7 @@ mod fuzz;
 mod past;
 mod rate;
 mod sync;
+mod thousand;
 mod words;
 
 use super::*;

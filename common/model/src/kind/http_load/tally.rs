@@ -11,7 +11,7 @@ use super::spec::Spec;
 use super::threshold::Threshold;
 use crate::histogram::Latencies;
 use crate::id::NodeId;
-use crate::rate::Plan;
+use crate::rate::{Patterns, Plan};
 use std::collections::BTreeMap;
 
 /// Arrivals dropped by the generator beyond this part of the schedule make the result invalid.
@@ -75,6 +75,33 @@ pub struct Closing<'a> {
     /// Whether every arrival of the schedule should be accounted for: true at the end of a whole run, false
     /// for figures so far and for a run that was stopped.
     pub whole: bool,
+}
+
+/// What is asked of a report, with the patterns by which its arrivals are counted.
+struct Account<'a> {
+    closing: Closing<'a>,
+    patterns: Patterns<'a>,
+    from_ns: u64,
+    until_ns: u64,
+}
+
+impl<'a> Account<'a> {
+    /// The measured part of the run.
+    fn new(closing: Closing<'a>, warm_up_ns: u64) -> Account<'a> {
+        let until_ns = closing.until_ns.min(closing.plan.load.end_ns());
+        Account { closing, patterns: closing.plan.patterns(), from_ns: warm_up_ns.min(until_ns), until_ns }
+    }
+
+    /// When others took a lost shard's arrivals over.
+    fn taken_over(&self, shard: u32) -> Option<u64> {
+        self.closing.lost_shards.iter().find(|(lost, _)| *lost == shard).map(|(_, at)| *at)
+    }
+
+    /// How many arrivals of `shard` are due in `from_ns..to_ns`.
+    fn owned(&self, shard: u32, from_ns: u64, to_ns: u64) -> u64 {
+        let index = usize::try_from(shard).unwrap_or(usize::MAX);
+        self.patterns.owned_between(index, from_ns, to_ns)
+    }
 }
 
 impl Sums {
@@ -183,22 +210,19 @@ impl Tally {
     /// The report of what was measured up to `closing.until_ns`.
     #[must_use]
     pub fn report(&self, closing: Closing<'_>) -> Report {
-        let until_ns = closing.until_ns.min(closing.plan.load.end_ns());
-        let from_ns = self.warm_up_ns.min(until_ns);
+        let account = Account::new(closing, self.warm_up_ns);
+        let Account { from_ns, until_ns, .. } = account;
         let duration_ns = until_ns - from_ns;
         let seconds = duration_ns as f64 / 1e9;
         let per_second = |count: u64| if duration_ns == 0 { 0.0 } else { count as f64 / seconds };
-        let workers = self.workers(closing, from_ns, until_ns);
-        let (scheduled, unowned) = self.scheduled(closing, from_ns, until_ns);
+        let workers = self.workers(&account);
+        let (scheduled, unowned) = self.scheduled(&account);
         // A worker that was lost before its first report has no row, but a gap.
         let unheard: u64 = closing
             .lost_shards
             .iter()
             .filter(|(shard, _)| !self.shards.contains_key(shard))
-            .map(|(shard, at)| {
-                let index = usize::try_from(*shard).unwrap_or(usize::MAX);
-                closing.plan.owned_between(index, from_ns, (*at).min(until_ns))
-            })
+            .map(|(shard, at)| account.owned(*shard, from_ns, (*at).min(until_ns)))
             .sum();
         let lost = workers.iter().map(|w| w.lost).sum::<u64>() + unheard + unowned;
         let errors: u64 = self.total.errors.values().sum();
@@ -210,7 +234,7 @@ impl Tally {
             completed: self.total.completed,
             errors,
             dropped: self.total.dropped,
-            astray: self.total.astray + self.beyond(closing, from_ns, until_ns),
+            astray: self.total.astray + self.beyond(&account),
             lost,
             waited: self.total.waited,
             duration_ns,
@@ -244,41 +268,38 @@ impl Tally {
 
     /// Arrivals that the figures should hold, and those of them that nobody owned because every worker was
     /// lost.
-    fn scheduled(&self, closing: Closing<'_>, from_ns: u64, until_ns: u64) -> (u64, u64) {
-        let plan = closing.plan;
-        let shards = 0..plan.scores().len();
+    fn scheduled(&self, account: &Account<'_>) -> (u64, u64) {
+        let Account { closing, from_ns, until_ns, .. } = account;
+        let shards = 0..u32::try_from(closing.plan.scores().len()).unwrap_or(u32::MAX);
         if closing.whole {
-            let due = plan.due_between(from_ns, until_ns);
-            let owned: u64 = shards.map(|shard| plan.owned_between(shard, from_ns, until_ns)).sum();
+            let due = closing.plan.due_between(*from_ns, *until_ns);
+            let owned: u64 = shards.map(|shard| account.owned(shard, *from_ns, *until_ns)).sum();
             return (due, due.saturating_sub(owned));
         }
-        let accounted = shards.map(|index| {
-            let shard = u32::try_from(index).unwrap_or(u32::MAX);
-            let taken_over = closing.lost_shards.iter().find(|(lost, _)| *lost == shard).map(|(_, at)| *at);
-            let end = taken_over.unwrap_or_else(|| self.covered_ns(shard)).max(self.covered_ns(shard));
-            plan.owned_between(index, from_ns, end.min(until_ns.max(self.covered_ns(shard))))
+        let accounted = shards.map(|shard| {
+            let covered_ns = self.covered_ns(shard);
+            let end = account.taken_over(shard).unwrap_or(covered_ns).max(covered_ns);
+            account.owned(shard, *from_ns, end.min((*until_ns).max(covered_ns)))
         });
         (accounted.sum(), 0)
     }
 
     /// What lost workers sent after others had their shares, or nobody: they went on, and their results came later.
-    fn beyond(&self, closing: Closing<'_>, from_ns: u64, until_ns: u64) -> u64 {
-        let over = closing.lost_shards.iter().filter_map(|(shard, _)| {
+    fn beyond(&self, account: &Account<'_>) -> u64 {
+        let over = account.closing.lost_shards.iter().filter_map(|(shard, _)| {
             let sums = self.shards.get(shard)?;
-            let index = usize::try_from(*shard).unwrap_or(usize::MAX);
-            let owned = closing.plan.owned_between(index, from_ns, sums.covered_ns.min(until_ns));
+            let owned = account.owned(*shard, account.from_ns, sums.covered_ns.min(account.until_ns));
             Some((sums.sent + sums.dropped).saturating_sub(sums.astray + owned))
         });
         over.sum()
     }
 
-    fn workers(&self, closing: Closing<'_>, from_ns: u64, until_ns: u64) -> Vec<WorkerReport> {
+    fn workers(&self, account: &Account<'_>) -> Vec<WorkerReport> {
         let mut by_node: BTreeMap<NodeId, (WorkerReport, Latencies, Latencies)> = BTreeMap::new();
         for (shard, sums) in &self.shards {
-            let taken_over = closing.lost_shards.iter().find(|(lost, _)| lost == shard).map(|(_, at)| *at);
+            let taken_over = account.taken_over(*shard);
             let lost = taken_over.map_or(0, |at| {
-                let index = usize::try_from(*shard).unwrap_or(usize::MAX);
-                closing.plan.owned_between(index, sums.covered_ns.max(from_ns), at.min(until_ns))
+                account.owned(*shard, sums.covered_ns.max(account.from_ns), at.min(account.until_ns))
             });
             let (worker, response, lateness) = by_node.entry(sums.node.clone()).or_insert_with(|| {
                 let empty = LatencySummary::default();

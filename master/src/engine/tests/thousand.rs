@@ -6,10 +6,12 @@ use shanty_model::kind::Report;
 use std::time::Instant;
 
 const WORKERS: usize = 1000;
-/// For one event, a fifth of the silence after which a leader gives up. A busy machine takes its time, too.
-const MOMENT: Duration = Duration::from_millis(400);
-/// For an event of each worker, one after the other: a second for the loop, as they come within seconds.
-const ROUND: Duration = Duration::from_secs(2);
+/// For one event: less than a third of the silence after which a leader gives up. A busy machine takes its time, too.
+const MOMENT: Duration = Duration::from_millis(600);
+/// For an event of each worker, one after the other.
+const ROUND: Duration = Duration::from_secs(5);
+/// Events that the loop takes at once where many come together: what has changed is stored after all of them.
+const TURN: usize = 20;
 
 /// Does `event` for each of `workers`; together they may take `limit`, unless that is for each of them.
 fn within<T>(what: &str, limit: Duration, workers: &[T], mut event: impl FnMut(&T)) {
@@ -27,7 +29,7 @@ fn within<T>(what: &str, limit: Duration, workers: &[T], mut event: impl FnMut(&
 
 #[test]
 fn no_event_of_a_run_on_a_thousand_workers_holds_the_loop_up() {
-    let names: Vec<String> = (0..WORKERS).map(|number| format!("w{number}")).collect();
+    let names: Vec<String> = (0..WORKERS).map(|number| format!("w{number:03}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut world = World::new();
     within("workers attach", ROUND, &names, |name| world.attach(name, "first", &[]));
@@ -67,8 +69,16 @@ fn no_event_of_a_run_on_a_thousand_workers_holds_the_loop_up() {
         let held = Held { attempt, revision: plan.revision, acked: 1, ended: false };
         next.attach(node.as_str(), "first", &[held]);
     });
-    within("workers end", ROUND, &assigned[left.len()..], |(node, assignment)| {
-        next.end(node.as_str(), &assignment.attempt, Outcome::Done, 1);
+    next.now.boot += Duration::from_secs(60);
+    next.now.unix_ns += 60_000_000_000;
+    let turns: Vec<_> = assigned[left.len()..].chunks(TURN).collect();
+    within("workers end", ROUND, &turns, |turn| {
+        for (node, assignment) in *turn {
+            let attempt = assignment.attempt.clone();
+            let ending = Ending { attempt, outcome: Outcome::Done, reason: String::new(), last_sequence: 1 };
+            next.engine.on_ended(next.now, node, ending);
+        }
+        next.settle();
     });
     assert!(next.run().state.is_terminal(), "{:?}", next.run().state);
 }

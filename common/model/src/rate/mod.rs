@@ -18,4 +18,4 @@ mod stripes;
 pub use arrivals::{Arrivals, BLOCK, Sequence};
 pub use plan::{Directive, Directives, Load, Ownership, Patterns, Plan};
 pub use schedule::{Count, Piece, Pitch, Schedule, Stage, UNIT};
-pub use stripes::{MODULUS, Stripes, weights};
+pub use stripes::{MODULUS, Stripes};

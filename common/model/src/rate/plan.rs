@@ -193,10 +193,10 @@ impl Plan {
         let splits = match &self.load {
             Load::Open { schedule, arrivals } => {
                 let mut sequence = Sequence::new(*arrivals);
-                let mut laid = |split: &Split| {
+                let laid = self.splits.iter().map(|split| {
                     (sequence.count_before(schedule, split.from_ns), Stripes::new(&split.scores))
-                };
-                self.splits.iter().map(&mut laid).collect()
+                });
+                laid.collect()
             }
             Load::Closed { .. } => Vec::new(),
         };

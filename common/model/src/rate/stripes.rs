@@ -12,8 +12,7 @@ pub const MODULUS: u32 = 1000;
 
 /// The weights of scores of any size: their sum is [`MODULUS`], or the number of scores above 0 if that is larger, so that
 /// none of them is starved. Without a score above 0 all are 0.
-#[must_use]
-pub fn weights(scores: &[u64]) -> Vec<u32> {
+pub(super) fn weights(scores: &[u64]) -> Vec<u32> {
     let working = scores.iter().filter(|s| **s > 0).count();
     let modulus = u64::from(MODULUS).max(u64::try_from(working).unwrap_or(u64::MAX));
     let parts = largest_remainder(modulus, scores);
@@ -43,7 +42,7 @@ struct Credit {
 }
 
 impl Stripes {
-    /// The pattern for scores of any size, by their [`weights`]: a score of 0 owns nothing.
+    /// The pattern for scores of any size, by their weights: a score of 0 owns nothing.
     ///
     /// Takes steps by the length of the pattern times the number of scores above 0: a million for a thousand.
     #[must_use]

@@ -13,7 +13,7 @@ const ROUND: Duration = Duration::from_secs(5);
 /// Events that the loop takes at once where many come together: what has changed is stored after all of them.
 const TURN: usize = 20;
 
-/// Does `event` for each of `workers`; together they may take `limit`, unless that is for each of them.
+/// Does `event` for each of `workers`: each within [`MOMENT`], all of them within `limit`.
 fn within<T>(what: &str, limit: Duration, workers: &[T], mut event: impl FnMut(&T)) {
     let began = Instant::now();
     let mut longest = Duration::ZERO;

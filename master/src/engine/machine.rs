@@ -17,8 +17,10 @@ use shanty_model::state::{RunEvent, RunState, ShardEvent, ShardState};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Placement decisions kept with a run.
+/// Placement decisions kept with a run, the newest in any case.
 const KEPT_DECISIONS: usize = 16;
+/// Candidates of all of them together: they are stored with each change of the run.
+const KEPT_CANDIDATES: usize = 2_000;
 
 /// A run that has not ended.
 #[derive(Debug)]
@@ -233,12 +235,11 @@ impl Machine {
 
     /// Sends the plan to every active part that was told an older one.
     pub fn tell_plan(&mut self, now: Now, orphan_limit: Duration) {
-        let Some(plan) = self.record.detail.plan.clone() else { return };
-        let is_due = |part: &Part| part.told < plan.revision && part.away_since.is_none();
+        let Some(revision) = self.plan().map(|plan| plan.revision) else { return };
+        let is_due = |part: &Part| part.told < revision && part.away_since.is_none();
         let due: Vec<usize> = self.active().filter(|index| is_due(&self.parts[*index])).collect();
-        if due.is_empty() {
-            return;
-        }
+        // Mostly nobody is: a plan of a thousand shares is not copied to learn that.
+        let Some(plan) = self.record.detail.plan.clone().filter(|_| !due.is_empty()) else { return };
         let directives = plan.directives();
         for index in due {
             let Ok(directive) = serde_json::to_string(&directives.of(index)) else { continue };
@@ -299,8 +300,13 @@ impl Machine {
     pub fn decided(&mut self, decision: Decision) {
         let placements = &mut self.record.detail.placements;
         placements.push(decision);
-        let over = placements.len().saturating_sub(KEPT_DECISIONS);
-        placements.drain(..over);
+        let mut candidates = 0;
+        let fits = |decision: &&Decision| {
+            candidates += decision.candidates.len();
+            candidates <= KEPT_CANDIDATES
+        };
+        let kept = placements.iter().rev().take(KEPT_DECISIONS).take_while(fits).count().max(1);
+        placements.drain(..placements.len() - kept);
         self.dirty = true;
     }
 

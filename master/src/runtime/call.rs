@@ -1,4 +1,7 @@
 //! What the API asks of the leading core, and the handle to ask with.
+//!
+//! In: callers' wishes. Out: calls for the owner loop, and its answers. Never: a view of a run that nobody would tell the end of.
+//! Tests: below.
 
 use super::feed::{Feeds, RunFeed};
 use crate::engine::{Engine, Found, JobDraft, Now, Refused};
@@ -180,9 +183,9 @@ impl CoreHandle {
     /// # Errors
     /// [`Error::NoLeader`] when the term has ended.
     pub async fn follow(&self, run: &RunId) -> Result<Option<RunFeed>, Error> {
-        let id = run.clone();
-        let Some(view) = self.look(move |engine, now| engine.view(now, &id)).await? else { return Ok(None) };
-        Ok(Some(self.feeds.follow(run, view)))
+        let (run, feeds) = (run.clone(), self.feeds.clone());
+        // In the loop's own turn: a run that ended between the look and the feed would not be told to the feed, ever.
+        self.look(move |engine, now| engine.view(now, &run).map(|view| feeds.follow(&run, view))).await
     }
 
     /// Follows what happens to nodes and to leadership.
@@ -235,5 +238,43 @@ impl Leading {
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<Option<CoreHandle>> {
         self.handle.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Options, Stored};
+    use shanty_model::kind::http_load;
+
+    #[tokio::test]
+    async fn a_run_that_ends_right_after_it_was_looked_at_is_seen_to_end_by_its_follower() {
+        let now = Now { unix_ns: 1_700_000_000_000_000_000, boot: Duration::from_secs(1000) };
+        let me = "m1".parse().unwrap();
+        let mut engine = Engine::take_over(now, Epoch(1), &me, Options::default(), Stored::default());
+        let spec = http_load::Spec {
+            url: "http://target:1/".to_owned(),
+            rate: Some(10.0),
+            duration: Some(Duration::from_secs(10)),
+            ..http_load::Spec::default()
+        };
+        let run = engine.start_run(now, Spec::HttpLoad(spec)).unwrap();
+        let _stored = engine.take_commands();
+        let (calls, mut asked) = mpsc::channel(1);
+        let feeds = Arc::new(Feeds::default());
+        let dispatched = Arc::new(Pulse::new());
+        let handle =
+            CoreHandle { calls, feeds: feeds.clone(), epoch: Epoch(1), since_unix_ms: 0, dispatched };
+        let id = run.clone();
+        // The loop's turns are quicker than the caller.
+        let turns = async {
+            let Some(Call::Look(look)) = asked.recv().await else { panic!("not a look") };
+            look(&engine, now);
+            engine.cancel_run(now, &id, "cancelled by a user").unwrap();
+            engine.ended_views(now).into_iter().for_each(|view| feeds.show(view));
+        };
+        let (feed, ()) = tokio::join!(handle.follow(&run), turns);
+        let feed = feed.unwrap().expect("it had not ended when it was looked at");
+        assert!(feed.view.borrow().record.state.is_terminal());
     }
 }

@@ -58,6 +58,9 @@ fn no_event_of_a_run_on_a_thousand_workers_holds_the_loop_up() {
     within("the last of them", ROUND, &[(); 10], |()| world.pass(100 * MS, stay));
     let plan = world.run().detail.plan.clone().unwrap();
     assert_eq!(plan.scores().iter().filter(|score| **score > 0).count(), stay.len());
+    // Of decisions with a thousand candidates each the newest are kept: they are stored whenever the run is.
+    let kept: Vec<u32> = world.run().detail.placements.iter().map(|decision| decision.revision).collect();
+    assert_eq!(kept, [plan.revision - 1, plan.revision]);
     within("the figures so far", MOMENT, &[()], |()| {
         let report = world.engine.report(world.now, &run);
         assert!(matches!(report, Some(Report::HttpLoad(load)) if load.sent == 10_000));

@@ -127,6 +127,10 @@ impl Brain {
         if self.leads.map(|(created, _)| created) != created {
             self.leads = created.map(|created| (created, now.boot));
             self.complaint = None;
+            let leader = self.picture.leader.as_ref().map(|leader| &leader.record.node);
+            if let Some(record) = leader.and_then(|leader| self.records.get_mut(leader)) {
+                record.took_the_lead(now.boot);
+            }
         }
         self.reconsider(now);
         changes
@@ -233,8 +237,8 @@ impl Brain {
     /// What there is against the leader, if it may count.
     fn against(&mut self, now: Now, leader: &Kept<LeaderInfo>) -> Result<Option<Finding>, Held> {
         let Some(record) = self.records.get(&leader.record.node) else { return Ok(None) };
-        let found = record.judge(now.boot, &self.limits, self.doubt.multiplier());
-        let silence = record.silence(now.boot);
+        let multiplier = self.doubt.multiplier();
+        let found = record.judge(now.boot, &self.limits, multiplier, &leader.record.incarnation);
         let witnesses: Vec<_> = self
             .others(now, leader)
             .filter_map(|(_, record)| record.health.as_ref())
@@ -242,8 +246,8 @@ impl Brain {
             .filter(|witnesses| witnesses.leader.as_ref() == Some(&leader.record.node))
             .collect();
         let complaint = complaint(&witnesses);
-        if let Some(Finding { class: Class::Silent, .. }) = found
-            && witnesses.iter().any(|witnesses| witnesses.prove_life(silence))
+        if let Some(Finding { class: Class::Silent, since, .. }) = found
+            && witnesses.iter().any(|witnesses| witnesses.prove_life(now.boot.saturating_sub(since)))
         {
             return Err(Held::Witnesses);
         }

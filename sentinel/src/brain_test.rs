@@ -333,6 +333,22 @@ fn a_dead_leader_is_ended_within_half_a_second() {
 }
 
 #[test]
+fn a_master_that_comes_back_and_takes_the_key_is_not_ended_for_the_death_before_it() {
+    for seed in 0..20 {
+        let mut world = World::new(seed, 3);
+        world.run(S * 5);
+        world.masters.insert(node("m1"), State::Dead);
+        // As when etcd takes no votes: its lease runs out.
+        world.etcd.txn(&[], vec![Op::Delete(world.keys.leader())]);
+        world.run(S);
+        world.masters.insert(node("m1"), State::Well);
+        world.lead(&node("m1"));
+        world.run(S * 5);
+        assert_eq!((world.leader(), &world.ended[..]), (Some(node("m1")), &[][..]), "seed {seed}");
+    }
+}
+
+#[test]
 fn a_silent_leader_is_ended_within_a_second_and_a_half() {
     let mut world = World::new(2, 3);
     world.run(S * 5);

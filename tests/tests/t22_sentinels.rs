@@ -89,6 +89,26 @@ async fn a_killed_leader_is_replaced_long_before_its_lease_ends() {
 }
 
 #[tokio::test]
+async fn a_leader_that_dies_and_is_up_again_at_once_has_a_successor_long_before_its_lease_ends() {
+    let Some(mut fleet) = fleet(3, |builder| builder).await else { return };
+    let cluster = &mut fleet.cluster;
+    let leader = cluster.leader().await;
+    let client = bystander(cluster, leader).await;
+    let before = client.get_cluster().await.expect("answers").epoch;
+    let began = Instant::now();
+    cluster.masters[leader].process.kill9();
+    cluster.restart_master(leader);
+    eventually("the next term", Duration::from_secs(20), async || {
+        client.get_cluster().await.is_ok_and(|now| !now.leader.is_empty() && now.epoch > before)
+    })
+    .await;
+    let took = began.elapsed();
+    eprintln!("failover after SIGKILL and a start at once took {took:.2?}");
+    assert!(took < BEFORE_THE_LEASE, "{took:?}");
+    assert_ended_by_votes(&last_ended(&client).await, "HARD");
+}
+
+#[tokio::test]
 async fn a_sleeping_leader_is_replaced_and_changes_nothing_when_it_wakes() {
     let Some(mut fleet) = fleet(3, |builder| builder).await else { return };
     let cluster = &mut fleet.cluster;

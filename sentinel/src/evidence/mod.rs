@@ -9,9 +9,11 @@
 //! ```
 //! | class | what was seen | limit |
 //! |---|---|---|
-//! | HARD | connections are refused: the process is gone | twice, 100 ms apart |
+//! | HARD | the process is gone: connections are refused, or another one answers in its place | twice, 100 ms apart |
 //! | SILENT | no answer: stopped, cut off, or its runtime hangs | 1 s, times the multiplier |
 //! | GREY | it answers, but its dispatch, store, disk or door does not work, or its workers have lost it | 3 s |
+//!
+//! Evidence is against the process that took the leader key, and none of it is older than the key.
 //!
 //! In: signs with the time of their arrival. Out: findings in words. Never: reads a clock, does I/O.
 //! Source of the limits: the failure detectors of Redis Sentinel (TILT) and Lifeguard (local health multiplier,

@@ -120,6 +120,10 @@ pub(crate) struct Record {
     /// Its clock minus this sentinel's when it answered, milliseconds.
     pub ahead_ms: i64,
     answered: Duration,
+    /// When it was last known to live: it answered, or took the leader key.
+    alive: Duration,
+    /// Since when the process that answers does.
+    speaks: Duration,
     refused: Option<(Duration, Duration)>,
     /// Since when nobody new was let in, though it may still speak to those inside.
     shut: Option<(Duration, String)>,
@@ -128,7 +132,15 @@ pub(crate) struct Record {
 impl Record {
     /// A master seen for the first time at `now`: it has the time of a silence to say something.
     pub(crate) fn new(now: Duration) -> Record {
-        Record { health: None, ahead_ms: 0, answered: now, refused: None, shut: None }
+        Record {
+            health: None,
+            ahead_ms: 0,
+            answered: now,
+            alive: now,
+            speaks: now,
+            refused: None,
+            shut: None,
+        }
     }
 
     /// Takes a sign in; `unix_ms` is the wall clock of now.
@@ -136,8 +148,11 @@ impl Record {
         match sign {
             Sign::Answered(health) => {
                 self.ahead_ms = health.unix_ms.saturating_sub(unix_ms);
+                if self.health.as_ref().is_none_or(|before| before.incarnation != health.incarnation) {
+                    self.speaks = now;
+                }
                 self.health = Some(health);
-                self.answered = now;
+                (self.answered, self.alive) = (now, now);
             }
             Sign::Refused => {
                 let first = self.refused.map_or(now, |(first, _)| first);
@@ -155,26 +170,52 @@ impl Record {
         (self.refused, self.shut) = (None, None);
     }
 
+    /// It took the leader key: whatever was seen at its door before was of a process before it, or is over.
+    pub(crate) fn took_the_lead(&mut self, now: Duration) {
+        (self.alive, self.speaks) = (now, now);
+        (self.refused, self.shut) = (None, None);
+    }
+
     /// Since when nothing was heard.
     pub(crate) fn silence(&self, now: Duration) -> Duration {
         now.saturating_sub(self.answered)
     }
 
-    /// The gravest evidence at `now`; `multiplier` stretches what may be the sentinel's own fault.
-    pub(crate) fn judge(&self, now: Duration, limits: &Limits, multiplier: u32) -> Option<Finding> {
-        if let Some((first, last)) = self.refused
-            && first >= self.answered
-            && last.saturating_sub(first) >= limits.refused_for
-        {
+    /// The gravest evidence at `now` against the process `incarnation`, which leads; `multiplier` stretches what may be the
+    /// sentinel's own fault.
+    pub(crate) fn judge(
+        &self,
+        now: Duration,
+        limits: &Limits,
+        multiplier: u32,
+        incarnation: &str,
+    ) -> Option<Finding> {
+        if let Some(since) = self.refusals(limits) {
             let why = "its process is gone: it refuses connections".to_owned();
-            return Some(Finding { class: Class::Hard, why, since: first });
+            return Some(Finding { class: Class::Hard, why, since });
         }
-        let silence = self.silence(now);
+        if let Some(since) = self.replaced(incarnation, limits) {
+            let why = "its process is gone: another one answers in its place".to_owned();
+            return Some(Finding { class: Class::Hard, why, since });
+        }
+        let silence = now.saturating_sub(self.alive);
         if silence >= limits.silent_for.saturating_mul(multiplier) {
             let why = format!("no answer for {:.1} s", silence.as_secs_f64());
-            return Some(Finding { class: Class::Silent, why, since: self.answered });
+            return Some(Finding { class: Class::Silent, why, since: self.alive });
         }
         self.grey(now, limits)
+    }
+
+    /// Since when its door refuses connections, when that is no accident.
+    fn refusals(&self, limits: &Limits) -> Option<Duration> {
+        let (first, last) = self.refused?;
+        (first >= self.alive && last.saturating_sub(first) >= limits.refused_for).then_some(first)
+    }
+
+    /// Since when another process than `incarnation` answers, when that is no answer from before.
+    fn replaced(&self, incarnation: &str, limits: &Limits) -> Option<Duration> {
+        let is_other = self.health.as_ref().is_some_and(|health| health.incarnation != incarnation);
+        (is_other && self.answered.saturating_sub(self.speaks) >= limits.refused_for).then_some(self.speaks)
     }
 
     fn grey(&self, now: Duration, limits: &Limits) -> Option<Finding> {
@@ -235,7 +276,7 @@ mod tests {
     }
 
     fn class(record: &Record, at_ms: u32, multiplier: u32) -> Option<Class> {
-        record.judge(MS * at_ms, &Limits::default(), multiplier).map(|finding| finding.class)
+        record.judge(MS * at_ms, &Limits::default(), multiplier, "a").map(|finding| finding.class)
     }
 
     #[test]
@@ -250,6 +291,39 @@ mod tests {
         record.opened();
         record.take(MS * 160, 0, Sign::Answered(well()));
         assert_eq!(class(&record, 170, 1), None);
+    }
+
+    #[test]
+    fn refusals_before_it_took_the_key_say_nothing_of_the_process_that_did() {
+        let mut record = Record::new(Duration::ZERO);
+        record.take(MS * 10, 0, Sign::Answered(well()));
+        record.take(MS * 50, 0, Sign::Refused);
+        record.take(MS * 300, 0, Sign::Refused);
+        assert_eq!(class(&record, 2_000, 1), Some(Class::Hard));
+        record.took_the_lead(MS * 2_000);
+        assert_eq!(class(&record, 2_999, 1), None, "and it has the time of a silence to say something");
+        assert_eq!(class(&record, 3_000, 1), Some(Class::Silent));
+        record.take(MS * 2_100, 0, Sign::Refused);
+        record.take(MS * 2_200, 0, Sign::Refused);
+        assert_eq!(class(&record, 2_200, 1), Some(Class::Hard));
+    }
+
+    #[test]
+    fn another_process_that_answers_in_its_place_is_its_death_and_an_answer_from_before_is_not() {
+        let mut record = Record::new(Duration::ZERO);
+        let other = |incarnation: &str| Health { incarnation: incarnation.to_owned(), ..well() };
+        record.take(MS * 10, 0, Sign::Answered(well()));
+        record.take(MS * 300, 0, Sign::Answered(other("b")));
+        assert_eq!(class(&record, 300, 1), None);
+        record.take(MS * 400, 0, Sign::Answered(other("b")));
+        assert_eq!(class(&record, 400, 1), Some(Class::Hard));
+        // The next one of its name takes the key before it is heard, and answers of the one before are still on their way.
+        record.took_the_lead(MS * 500);
+        record.take(MS * 550, 0, Sign::Answered(other("b")));
+        assert_eq!(class(&record, 560, 1), None);
+        record.take(MS * 600, 0, Sign::Answered(other("a")));
+        record.take(MS * 900, 0, Sign::Answered(other("a")));
+        assert_eq!(class(&record, 900, 1), None);
     }
 
     #[test]

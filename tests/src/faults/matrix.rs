@@ -82,6 +82,7 @@ pub fn all() -> Vec<Fault> {
     let (out, come) = (Some(Way::Out), Some(Way::In));
     vec![
         KILL,
+        Fault::new(1, "SIGKILL of the leader, up again at once", Act::Kill, 0, 1_500).undisturbed(),
         Fault::new(1, "SIGKILL of the leader and of its successor in the act", Act::KillTwice, 4_000, 5_000),
         Fault::new(2, "SIGSTOP of the leader, 0.4 s", Act::Stop, 400, 1_500).same(),
         STOP_3,

@@ -14,6 +14,7 @@
 //! | I12 | a frozen leader decides nothing new, and a leader is frozen before its lease is over |
 //! | I13 | shares of a run are its whole, once all workers have them, until it is asked to stop |
 //! | I14 | after ten seconds without a fault nothing runs on a worker but what the store has out on it |
+//! | GONE | no term is ended because its leader's process is gone while that runs |
 //! | KNOWS | a leader whose term is over learns it within 2.5 s, by etcd or by the store, whichever it reaches |
 //! | SPEED | with a majority of sentinels, a dead leader's successor does not wait for the lease |
 //!
@@ -132,13 +133,14 @@ impl World {
         let set = self.etcd.get(&self.keys.sentinel_set());
         let set = set.and_then(|entry| record::read::<SentinelSet>(&entry.key, &entry.value));
         let set = set.unwrap_or(SentinelSet { members: Vec::new() });
-        let cast = set.members.iter().filter(|member| {
+        let cast = set.members.iter().filter_map(|member| {
             let key = self.keys.vote(member);
             let vote = self.etcd.get(&key).and_then(|kept| record::read::<Vote>(&key, &kept.value));
             let own = self.checks.cast.get(&key).is_some_and(|by| by == member.as_str());
-            own && vote.is_some_and(|vote| vote.against == entry.create_revision)
+            vote.filter(|vote| own && vote.against == entry.create_revision)
         });
-        let votes = cast.count();
+        let classes: Vec<String> = cast.map(|vote| vote.class).collect();
+        let votes = classes.len();
         self.tell(&format!("{me} ends {} of {} with {votes} votes", info.epoch, info.node));
         if self.etcd.get(&self.keys.pause()).is_some() {
             return self.violate("I11", format!("{me} ends {} although it may not", info.epoch));
@@ -151,6 +153,14 @@ impl World {
                 set.members.len()
             );
             return self.violate("I11", what);
+        }
+        let mut masters = self.masters.iter().enumerate();
+        let runs = masters.any(|(at, master)| {
+            master.up && info.incarnation == format!("{}.{}", Party::Master(at), master.life)
+        });
+        if runs && classes.iter().any(|class| class == "HARD") {
+            let what = format!("{me} ends {} of {}, which runs: {classes:?}", info.epoch, info.incarnation);
+            return self.violate("GONE", what);
         }
         self.checks.deposed += 1;
     }

@@ -239,7 +239,10 @@ impl Machine {
         let is_due = |part: &Part| part.told < revision && part.away_since.is_none();
         let due: Vec<usize> = self.active().filter(|index| is_due(&self.parts[*index])).collect();
         // Mostly nobody is: a plan of a thousand shares is not copied to learn that.
-        let Some(plan) = self.record.detail.plan.clone().filter(|_| !due.is_empty()) else { return };
+        if due.is_empty() {
+            return;
+        }
+        let Some(plan) = self.record.detail.plan.clone() else { return };
         let directives = plan.directives();
         for index in due {
             let Ok(directive) = serde_json::to_string(&directives.of(index)) else { continue };

@@ -299,13 +299,13 @@ mod tests {
         record.take(MS * 10, 0, Sign::Answered(well()));
         record.take(MS * 50, 0, Sign::Refused);
         record.take(MS * 300, 0, Sign::Refused);
-        assert_eq!(class(&record, 2_000, 1), Some(Class::Hard));
-        record.took_the_lead(MS * 2_000);
-        assert_eq!(class(&record, 2_999, 1), None, "and it has the time of a silence to say something");
-        assert_eq!(class(&record, 3_000, 1), Some(Class::Silent));
-        record.take(MS * 2_100, 0, Sign::Refused);
-        record.take(MS * 2_200, 0, Sign::Refused);
-        assert_eq!(class(&record, 2_200, 1), Some(Class::Hard));
+        assert_eq!(class(&record, 4_000, 1), Some(Class::Hard));
+        record.took_the_lead(MS * 4_000);
+        assert_eq!(class(&record, 4_999, 1), None, "and it has the time of a silence to say something");
+        assert_eq!(class(&record, 5_000, 1), Some(Class::Silent));
+        record.take(MS * 4_100, 0, Sign::Refused);
+        record.take(MS * 4_200, 0, Sign::Refused);
+        assert_eq!(class(&record, 4_200, 1), Some(Class::Hard));
     }
 
     #[test]
